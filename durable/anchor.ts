@@ -1,0 +1,151 @@
+// Anchoring: every ledger's published root, pinned in one object that is written once and never again.
+//
+// The writer looks at a ledger as any outsider would, through the archive: it checks the checkpoint's
+// signature, recomputes the root from the tiles, and checks that the tree extends the last anchored one
+// before it pins it. The anchor's bytes are stored before they are put, so a crash repeats the same bytes.
+import {
+  type Anchor,
+  type AnchorPayload,
+  FIRST_ANCHOR_PREV,
+  formatAnchorPath,
+  issueAnchor,
+  openAnchor,
+  type Pin,
+} from "../src/receipt/anchor.ts";
+import type { SigningKey } from "../src/receipt/key.ts";
+import type { TrustedLedger } from "../src/receipt/trust.ts";
+import { encodeBase64, encodeBase64url } from "../src/tlog/base64.ts";
+import { type Checkpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
+import { Fault } from "../src/tlog/fault.ts";
+import { type Get, readTiles } from "../src/tlog/reader.ts";
+import { tileAt, tileHashes } from "../src/tlog/tile.ts";
+import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
+import { type Archive, putImmutable } from "./archive.ts";
+import type { Sql } from "./sql.ts";
+
+export interface AnchorOptions {
+  readonly sql: Sql;
+  /** Where the ledgers are published. */
+  readonly archive: Archive;
+  /** Where the anchors go; under a retention lock. */
+  readonly anchors: Archive;
+  readonly issuer: string;
+  readonly ledgers: readonly TrustedLedger[];
+  readonly key: SigningKey;
+  readonly now: () => number;
+  /** The evidence of the lock that is in force on the anchor store. */
+  readonly lock: AnchorPayload["lock"];
+}
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+export class Anchorer {
+  readonly #options: AnchorOptions;
+
+  constructor(options: AnchorOptions) {
+    this.#options = options;
+    options.sql.all(
+      "CREATE TABLE IF NOT EXISTS anchor (epoch INTEGER PRIMARY KEY, text TEXT NOT NULL, done INTEGER NOT NULL)",
+    );
+  }
+
+  /**
+   * Writes the next anchor, if any ledger has grown since the last one.
+   * @returns the epoch of the newest anchor, or undefined while there is none.
+   * @throws Fault when a ledger contradicts what was anchored before; then nothing is anchored.
+   */
+  async anchor(): Promise<number | undefined> {
+    await this.#finish();
+    const last = await this.#last();
+    const pins: Pin[] = [];
+    for (const ledger of this.#options.ledgers) {
+      const before = last?.payload.ledgers.find(pin => pin.origin === ledger.origin);
+      const pin = await this.#pin(ledger, before);
+      if (pin !== undefined) pins.push(pin);
+    }
+    if (JSON.stringify(pins) === JSON.stringify(last?.payload.ledgers ?? [])) return last?.payload.epoch;
+    const epoch = last === undefined ? 0 : last.payload.epoch + 1;
+    const { issuer, key, lock, now } = this.#options;
+    const time = new Date(now()).toISOString();
+    const prev = last?.digest ?? FIRST_ANCHOR_PREV;
+    const text = await issueAnchor({ v: 1, iss: issuer, epoch, time, prev, ledgers: pins, lock }, key);
+    this.#options.sql.all("INSERT INTO anchor VALUES (?, ?, 0)", epoch, text);
+    await this.#finish();
+    return epoch;
+  }
+
+  /** The newest epoch that is known to be written. */
+  latest(): number | undefined {
+    const row = this.#options.sql.all("SELECT max(epoch) AS epoch FROM anchor WHERE done = 1")[0];
+    return (row?.epoch as number | null) ?? undefined;
+  }
+
+  /** Puts an anchor that was made but is not known to have arrived. */
+  async #finish(): Promise<void> {
+    const { sql, anchors } = this.#options;
+    const row = sql.all("SELECT epoch, text FROM anchor WHERE done = 0")[0];
+    if (row === undefined) return;
+    const epoch = row.epoch as number;
+    await putImmutable(anchors, formatAnchorPath(epoch), encoder.encode(row.text as string));
+    sql.all("UPDATE anchor SET done = 1 WHERE epoch = ?", epoch);
+    sql.all("DELETE FROM anchor WHERE epoch < ?", epoch);
+  }
+
+  async #last(): Promise<Anchor | undefined> {
+    const { sql, key } = this.#options;
+    const row = sql.all("SELECT text FROM anchor ORDER BY epoch DESC LIMIT 1")[0];
+    return row === undefined ? undefined : openAnchor(row.text as string, [key.publicJwk]);
+  }
+
+  /** What the archive shows of a ledger, checked; undefined while nothing of it is published. */
+  async #pin(ledger: TrustedLedger, before: Pin | undefined): Promise<Pin | undefined> {
+    const get: Get = path => this.#options.archive.get(`${ledger.name}/${path}`);
+    const note = await get("checkpoint");
+    if (note === undefined) {
+      if (before === undefined) return undefined;
+      throw new Fault("missing", `${ledger.origin}: its checkpoint is gone from the archive`, {
+        expected: `a tree of at least ${before.size} entries`,
+      });
+    }
+    const text = decoder.decode(note);
+    const { checkpoint } = await openCheckpoint(text, ledger.keys);
+    await checkTree(checkpoint, get);
+    if (before !== undefined) await checkExtends(before, checkpoint, ledger, get);
+    return {
+      origin: checkpoint.origin,
+      size: checkpoint.size,
+      root: encodeBase64(checkpoint.root),
+      head: await readHead(checkpoint.size, get),
+      checkpoint: text,
+    };
+  }
+}
+
+/** Recomputes a root from the tiles of its right edge. */
+async function checkTree(checkpoint: Checkpoint, get: Get): Promise<void> {
+  const plan = planRoot(checkpoint.size);
+  if (equalBytes(plan.root(await readTiles(get, plan.tiles)), checkpoint.root)) return;
+  throw new Fault("tampered", `${checkpoint.origin}: the published tiles do not make up the signed root`);
+}
+
+async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedger, get: Get): Promise<void> {
+  const old = (await openCheckpoint(before.checkpoint, ledger.keys)).checkpoint;
+  if (after.size < old.size) {
+    throw new Fault("rolled-back", `${ledger.origin}: smaller than when it was last anchored`, {
+      expected: `at least ${old.size} entries`,
+      found: `${after.size} entries`,
+    });
+  }
+  const plan = planConsistency(old.size, after.size);
+  const proof = plan.prove(await readTiles(get, plan.tiles));
+  checkConsistency({ size1: old.size, root1: old.root, size2: after.size, root2: after.root, proof });
+}
+
+/** The leaf hash of the newest entry: the last hash of the rightmost tile of level 0. */
+async function readHead(size: number, get: Get): Promise<string> {
+  const tile = tileAt(0, Math.floor((size - 1) / 256), size);
+  if (tile === undefined) return FIRST_ANCHOR_PREV;
+  const [data] = await readTiles(get, [tile]);
+  return encodeBase64url(tileHashes(tile, data!).at(-1)!);
+}

@@ -1,0 +1,24 @@
+// The object store port: where tiles, checkpoints and anchors are published. R2, S3 and a local folder
+// fit it.
+
+export interface Archive {
+  /** The object's bytes, or undefined when there is none. Reads see every completed write. */
+  get(key: string): Promise<Uint8Array | undefined>;
+  /** Writes an object that must not exist yet. @returns false, and changes nothing, when it does. */
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean>;
+  /** Writes an object that may exist; only for `checkpoint` objects, the one mutable kind. */
+  put(key: string, bytes: Uint8Array): Promise<void>;
+}
+
+/**
+ * Writes an immutable object, or makes sure that the one already there is the same: after a crash the same
+ * bytes are written again through here.
+ * @throws Error when other bytes stand there. That is never overwritten and never ignored.
+ */
+export async function putImmutable(archive: Archive, key: string, bytes: Uint8Array): Promise<void> {
+  if (await archive.putIfAbsent(key, bytes)) return;
+  const present = await archive.get(key);
+  if (present !== undefined && present.length === bytes.length && present.every((b, i) => b === bytes[i]))
+    return;
+  throw new Error(`archive: ${key} already holds other bytes; nothing was overwritten`);
+}

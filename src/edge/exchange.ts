@@ -1,0 +1,99 @@
+// One exchange on its way through the edge: what was seen of it so far, and the records about it.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { v7 as uuid } from "uuid";
+import { formatDigest } from "../receipt/digest.ts";
+import { commitFields, SEED_BYTES } from "../receipt/disclosure.ts";
+import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
+import { encodeBase64url } from "../tlog/base64.ts";
+import type { Caller } from "./headers.ts";
+import type { Policy, Route } from "./policy.ts";
+
+/** Counts and hashes a body while it passes. */
+export class BodyDigest {
+  readonly #hash = sha256.create();
+  #size = 0;
+  #ended = false;
+
+  update(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+  }
+
+  /** The whole body has passed. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
+  read(): { size: number; digest?: string } {
+    if (!this.#ended) return { size: this.#size };
+    return { size: this.#size, digest: formatDigest(this.#hash.clone().digest()) };
+  }
+}
+
+/** Sources of what must differ between exchanges; passed in, so that a test can fix them. */
+export interface Sources {
+  /** The edge's clock, in milliseconds of Unix time. */
+  readonly now: () => number;
+  readonly random: (bytes: number) => Uint8Array;
+}
+
+export class Exchange {
+  readonly jti: string;
+  /** Opens the private fields; for the caller only. */
+  readonly seed: string;
+  readonly requestBody = new BodyDigest();
+  readonly responseBody = new BodyDigest();
+  readonly route: Route | undefined;
+  readonly #policy: Policy;
+  readonly #sources: Sources;
+  readonly #began: number;
+  readonly #request: { method: AuditRecord["req"] & object }["method"];
+  readonly #commitment: { _sd_alg: "sha-256"; _sd: string[] };
+
+  constructor(request: Request, caller: Caller, route: Route | undefined, policy: Policy, sources: Sources) {
+    const url = new URL(request.url);
+    const seed = sources.random(SEED_BYTES);
+    this.#began = sources.now();
+    this.jti = uuid({ msecs: this.#began, random: sources.random(16) });
+    this.seed = encodeBase64url(seed);
+    this.route = route;
+    this.#policy = policy;
+    this.#sources = sources;
+    this.#request = { method: fitText(request.method), host: fitText(url.host), path: fitText(url.pathname) };
+    this.#commitment = commitFields(seed, {
+      sub: null,
+      client_address: caller.address ?? null,
+      user_agent: request.headers.get("user-agent"),
+      query: url.search === "" ? null : url.search.slice(1),
+    });
+  }
+
+  /** The record of a stage, as JSON text: everything that is known by now. */
+  record(stage: Stage, seen: { status?: number; error?: string } = {}): string {
+    const now = this.#sources.now();
+    const record: AuditRecord = {
+      iss: this.#policy.issuer,
+      jti: this.jti,
+      iat: Math.floor(now / 1000),
+      time: new Date(now).toISOString(),
+      stage,
+      ms: now - this.#began,
+      ...(this.route === undefined
+        ? {}
+        : { route: this.route.name, upstream: new URL(this.route.upstream).host }),
+      policy: this.#policy.hash,
+      req: { ...this.#request, ...this.requestBody.read() },
+      ...this.#response(stage, seen.status),
+      ...(seen.error === undefined ? {} : { error: seen.error }),
+      ...this.#commitment,
+    };
+    return formatRecord(record);
+  }
+
+  #response(stage: Stage, status: number | undefined): Pick<AuditRecord, "res"> {
+    if (status === undefined) return {};
+    // When a response has only started, nothing true can be said of its body yet.
+    return { res: { status, ...(stage === "started" ? {} : this.responseBody.read()) } };
+  }
+}

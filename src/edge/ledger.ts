@@ -1,0 +1,136 @@
+// What the edge asks of a ledger, and how requests share the way to it.
+
+/** Where a record was placed, or why it was not. */
+export type Placement =
+  | { readonly index: number; readonly header: string }
+  | { readonly refused: "malformed" | "conflict" | "busy"; readonly reason: string };
+
+export interface Ledger {
+  /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and stage. */
+  append(records: string[]): Promise<Placement[]>;
+  /** The entries of one exchange, in the order of the ledger. */
+  find(jti: string): Promise<string[]>;
+}
+
+/** A record did not become durable within the bound, or was refused. Nothing may be released. */
+export class LedgerFailure extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = "LedgerFailure";
+  }
+}
+
+interface Follower {
+  readonly record: string;
+  readonly resolve: (placement: Placement) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** How long a request waits for a batch before it sends its own record, and then for that, in ms. */
+const BATCH_WAIT_MS = 2000;
+const OWN_WAIT_MS = 5000;
+
+/** How long a batch waits for the one in flight before it goes by itself, in ms. */
+const TURN_WAIT_MS = 250;
+
+const BATCH_RECORDS_MAX = 500;
+
+/**
+ * Batches the appends of one isolate: requests that arrive while an append is in flight go together in the
+ * next one. The platform ties a promise and a timer to the request that made it, and a request can be
+ * cancelled at any moment; so every request waits only for promises and timers of its own, a batch is sent
+ * by its first request under `waitUntil`, others hand it nothing but their resolvers, and whatever a
+ * cancelled request leaves behind is stepped over after a bounded wait.
+ */
+export class Batcher {
+  /** A fresh connection for each call: one that has thrown is never used again. */
+  readonly #connect: () => Ledger;
+  #gathering: Follower[] | undefined;
+  /** The batch in flight; compared by identity, so that a cancelled one cannot end another's turn. */
+  #inFlight: Follower[] | undefined;
+  readonly #turns: (() => void)[] = [];
+
+  constructor(connect: () => Ledger) {
+    this.#connect = connect;
+  }
+
+  /**
+   * Appends one record.
+   * @returns its place, once it is durable.
+   * @throws LedgerFailure after bounded waits; the record may or may not have been taken then.
+   */
+  async append(record: string, waitUntil: (work: Promise<unknown>) => void): Promise<{ header: string }> {
+    const { promise, resolve, reject } = Promise.withResolvers<Placement>();
+    let batch = this.#gathering;
+    if (batch === undefined || batch.length >= BATCH_RECORDS_MAX) {
+      batch = this.#gathering = [{ record, resolve, reject }];
+      waitUntil(this.#send(batch));
+    } else {
+      batch.push({ record, resolve, reject });
+    }
+    let placement: Placement;
+    try {
+      placement = await within(BATCH_WAIT_MS, promise);
+    } catch (error) {
+      // The request that was to send this batch may be gone: nobody else shall join it.
+      if (this.#gathering === batch) this.#gathering = undefined;
+      if (isOverload(error)) throw new LedgerFailure("the ledger is overloaded");
+      placement = await this.#appendAlone(record);
+    }
+    if ("refused" in placement) throw new LedgerFailure(`the ledger refused the record: ${placement.reason}`);
+    return placement;
+  }
+
+  /** The way out for a request whose batch failed or got lost. Appends are idempotent, so this is safe. */
+  async #appendAlone(record: string): Promise<Placement> {
+    try {
+      const [placement] = await within(OWN_WAIT_MS, this.#connect().append([record]));
+      return placement!;
+    } catch (error) {
+      throw new LedgerFailure(`the ledger could not be reached: ${(error as Error).message}`);
+    }
+  }
+
+  async #send(batch: Follower[]): Promise<void> {
+    if (this.#inFlight !== undefined) await this.#turn();
+    // Others may have joined while this batch waited for its turn; from here on it is closed.
+    if (this.#gathering === batch) this.#gathering = undefined;
+    this.#inFlight = batch;
+    try {
+      const placements = await this.#connect().append(batch.map(({ record }) => record));
+      batch.forEach(({ resolve }, i) => {
+        resolve(placements[i]!);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    } finally {
+      if (this.#inFlight === batch) {
+        this.#inFlight = undefined;
+        this.#turns.shift()?.();
+      }
+    }
+  }
+
+  /** Waits until the batch in flight is done, or until it evidently never will be. */
+  async #turn(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turns.push(resolve);
+    await within(TURN_WAIT_MS, promise).catch(() => {});
+  }
+}
+
+/** Rejects after a time. The timer belongs to the request that waits, which also clears it. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Cloudflare marks overload on the error; trying again would only make it worse. */
+function isOverload(error: unknown): boolean {
+  return (error as { overloaded?: boolean } | undefined)?.overloaded === true;
+}

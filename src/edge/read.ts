@@ -1,0 +1,209 @@
+// The read side, below the reserved prefix: everything that a client or an auditor needs to check a
+// receipt. It reads the archive as they could themselves; only finding an exchange asks the ledger.
+//
+// Who may call what: keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
+// hashes and signatures. A receipt is given to whoever knows its exchange's id, which has 74 random bits.
+// Entry bundles hold every record, so they are for the operator.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { type IRequest, Router } from "itty-router";
+import { formatAnchorPath } from "../receipt/anchor.ts";
+import { parseEntry } from "../receipt/entry.ts";
+import type { SigningKey } from "../receipt/key.ts";
+import { issueReceipt } from "../receipt/receipt.ts";
+import { isFinal } from "../receipt/record.ts";
+import { formatTrust, type Trust } from "../receipt/trust.ts";
+import { parseCheckpoint } from "../tlog/checkpoint.ts";
+import { parseNote } from "../tlog/note.ts";
+import { formatProof } from "../tlog/proof.ts";
+import { type Get, readTiles } from "../tlog/reader.ts";
+import { parseTilePath } from "../tlog/tile.ts";
+import { planInclusion } from "../tlog/tree.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Policy } from "./policy.ts";
+import { problem } from "./problem.ts";
+
+export interface ReadOptions {
+  readonly policy: Policy;
+  readonly trust: Trust;
+  readonly receiptKey: SigningKey;
+  readonly ledgers: ReadonlyMap<string, () => Ledger>;
+  /** Objects of the archive, by key, and anchors likewise. */
+  readonly archive: Get;
+  readonly anchors: Get;
+  /** The newest epoch. */
+  readonly latestAnchor: () => Promise<number | undefined>;
+  /** Hex SHA-256 of the operator's bearer token. */
+  readonly operatorTokenSha256: string | undefined;
+}
+
+/** An entry of the ledger, with the name of the ledger it is in. */
+interface Found {
+  readonly ledger: string;
+  readonly text: string;
+}
+
+const IMMUTABLE = "public, max-age=31536000, immutable";
+const FRESH = "no-cache";
+
+/** The longest that a request may ask to wait (RFC 7240 `wait`), in seconds, and how often it looks. */
+const WAIT_SECONDS_MAX = 20;
+const WAIT_STEP_MS = 100;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** @returns the handler of everything below the reserved prefix. */
+export function createReader(options: ReadOptions): (request: Request) => Promise<Response> {
+  const { policy, trust, anchors, latestAnchor } = options;
+  const router = Router<IRequest, []>({ base: policy.prefix.slice(0, -1) });
+  router
+    .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
+    .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
+    .get("/trust", () => text("application/json", formatTrust(trust)))
+    .get("/anchors", async () => json({ latest: (await latestAnchor()) ?? null }))
+    .get("/anchors/:epoch", async ({ params }) => {
+      const epoch = /^(\d{1,10})(\.jws)?$/.exec(params.epoch!)?.[1];
+      if (epoch === undefined) return notFound("an anchor's epoch is a number of at most 10 digits");
+      const object = await anchors(formatAnchorPath(Number(epoch)));
+      return object === undefined
+        ? notFound(`there is no anchor ${epoch}`)
+        : bytes(object, "application/jose");
+    })
+    .get("/receipts/:jti/proof", request => untilFound(request, () => prove(options, request.params.jti!)))
+    .get("/receipts/:jti", request => untilFound(request, () => reissue(options, request.params.jti!)))
+    .get("/:ledger/checkpoint", ({ params }) => readObject(options, params.ledger!, "checkpoint"))
+    .get("/:ledger/tile/:path+", ({ params, headers }) =>
+      readTile(options, params.ledger!, `tile/${params.path}`, headers),
+    )
+    .all("*", () => notFound("there is nothing at this address"));
+  return async request => {
+    const response: Response = await router.fetch(request);
+    // Browser clients of any origin may check receipts: nothing here depends on who asks by cookie.
+    response.headers.set("access-control-allow-origin", "*");
+    return request.method === "HEAD" ? new Response(null, response) : response;
+  };
+}
+
+/** The newest receipt of an exchange: of its ending, once it has ended. */
+async function reissue(options: ReadOptions, jti: string): Promise<Response> {
+  const found = await find(options, jti);
+  if (found === undefined) return notFound("there is no exchange of this id");
+  const receipt = await issueReceipt(found.text, options.receiptKey);
+  return isFinal(parseEntry(found.text).record.stage)
+    ? text("application/jwt", receipt)
+    : text("application/jwt", receipt, { "audit-stage": "open" });
+}
+
+/** A `.tlog-proof` of the newest receipt of an exchange, under the published checkpoint. */
+async function prove(options: ReadOptions, jti: string): Promise<Response> {
+  const found = await find(options, jti);
+  if (found === undefined) return notFound("there is no exchange of this id");
+  const get: Get = path => options.archive(`${found.ledger}/${path}`);
+  const { index } = parseEntry(found.text).header;
+  const note = decoder.decode((await get("checkpoint")) ?? new Uint8Array());
+  const size = note === "" ? 0 : parseCheckpoint(parseNote(note).text).size;
+  if (index >= size) {
+    const detail = `The published tree has ${size} entries and does not reach entry ${index} yet. Ask again soon.`;
+    return problem(404, "Not yet included", detail, { "retry-after": "1" });
+  }
+  const plan = planInclusion(index, size);
+  const proof = formatProof({
+    extra: encoder.encode(await issueReceipt(found.text, options.receiptKey)),
+    index,
+    hashes: plan.prove(await readTiles(get, plan.tiles)),
+    checkpoint: note,
+  });
+  return text("text/plain; charset=utf-8", proof);
+}
+
+/** The entry of an exchange's ending or, while there is none, of its newest stage. */
+async function find(options: ReadOptions, jti: string): Promise<Found | undefined> {
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(jti)) return undefined;
+  for (const [ledger, connect] of options.ledgers) {
+    const entries = await connect().find(jti);
+    const ending = entries.findLast(text => isFinal(parseEntry(text).record.stage)) ?? entries.at(-1);
+    if (ending !== undefined) return { ledger, text: ending };
+  }
+  return undefined;
+}
+
+/** Asks again until there is an answer, for as long as the client wants to wait (RFC 7240 section 4.3). */
+async function untilFound(request: Request, ask: () => Promise<Response>): Promise<Response> {
+  const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1] ?? "0";
+  const deadline = Date.now() + Math.min(Number(wanted), WAIT_SECONDS_MAX) * 1000;
+  for (;;) {
+    const response = await ask();
+    const settled = response.status !== 404 && !response.headers.has("audit-stage");
+    if (settled || Date.now() >= deadline) return response;
+    await new Promise(resolve => setTimeout(resolve, WAIT_STEP_MS));
+  }
+}
+
+function readTile(
+  options: ReadOptions,
+  ledger: string,
+  path: string,
+  headers: Headers,
+): Promise<Response> | Response {
+  const tile = (() => {
+    try {
+      return parseTilePath(path);
+    } catch {
+      return undefined;
+    }
+  })();
+  if (tile === undefined) return notFound("this is not the path of a tile");
+  if (tile.level === "entries" && !isOperator(options, headers)) {
+    return problem(
+      401,
+      "For the operator",
+      "Entry bundles hold every record; send the operator's bearer token.",
+      {
+        "www-authenticate": 'Bearer realm="counterfoil operator"',
+      },
+    );
+  }
+  return readObject(options, ledger, path);
+}
+
+async function readObject({ policy, archive }: ReadOptions, ledger: string, path: string): Promise<Response> {
+  if (!policy.ledgers.some(({ name }) => name === ledger)) return notFound(`there is no ledger "${ledger}"`);
+  const object = await archive(`${ledger}/${path}`);
+  if (object === undefined) return notFound(`${ledger}/${path} is not published`);
+  if (path === "checkpoint") return text("text/plain; charset=utf-8", decoder.decode(object));
+  return bytes(
+    object,
+    "application/octet-stream",
+    path.startsWith("tile/entries") ? "private, no-store" : IMMUTABLE,
+  );
+}
+
+function isOperator({ operatorTokenSha256 }: ReadOptions, headers: Headers): boolean {
+  const token = /^Bearer ([\x21-\x7e]{16,512})$/.exec(headers.get("authorization") ?? "")?.[1];
+  if (token === undefined || operatorTokenSha256 === undefined) return false;
+  // Hashes are compared, so how long the comparison takes says nothing about the token.
+  return bytesToHex(sha256(encoder.encode(token))) === operatorTokenSha256.toLowerCase();
+}
+
+function json(value: unknown): Response {
+  return text("application/json", `${JSON.stringify(value)}\n`);
+}
+
+function text(type: string, body: string, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(body, { headers: { "content-type": type, "cache-control": FRESH, ...headers } });
+}
+
+function bytes(body: Uint8Array, type: string, caching = IMMUTABLE): Response {
+  return new Response(body as BodyInit, { headers: { "content-type": type, "cache-control": caching } });
+}
+
+function notFound(detail: string): Response {
+  return problem(404, "Not found", `Nothing found: ${detail}.`);
+}
+
+function notAllowed(): Response {
+  return problem(405, "Read only", "Everything below this prefix is read with GET or HEAD.", {
+    allow: "GET, HEAD",
+  });
+}

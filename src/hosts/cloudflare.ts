@@ -1,0 +1,66 @@
+// The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
+import {
+  ANCHOR_OBJECT,
+  bucketArchive,
+  checkpointSigner,
+  type Env,
+  readPolicy,
+} from "../../durable/objects.ts";
+import { type App, createApp } from "../edge/app.ts";
+import type { Platform } from "../edge/proxy.ts";
+import { importSigningKey } from "../receipt/key.ts";
+
+export { AnchorObject, LedgerObject } from "../../durable/objects.ts";
+
+/** What the Web interfaces leave open: bodies pass in the coding they came in, redirects are passed on. */
+const platform: Platform = {
+  send: (url, init) => fetch(url, { ...init, encodeResponseBody: "manual" } as RequestInit),
+  respond: (body, init) => new Response(body, { ...init, encodeBody: "manual" }),
+  passThrough: bytes => (bytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(bytes)),
+};
+
+let app: App | undefined;
+
+export default {
+  async fetch(request, env, context) {
+    // Each request that comes before there is an app makes one: a promise must not be shared by requests.
+    app ??= await start(env);
+    return app(request, {
+      caller: { address: request.headers.get("cf-connecting-ip") ?? undefined },
+      waitUntil: work => context.waitUntil(work),
+    });
+  },
+} satisfies ExportedHandler<Env>;
+
+async function start(env: Env): Promise<App> {
+  const policy = readPolicy(env);
+  const receiptKey = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
+  const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
+  const archive = bucketArchive(env.ARCHIVE);
+  const anchors = bucketArchive(env.ANCHORS);
+  return createApp({
+    policy,
+    receiptKey,
+    trust: {
+      issuer: policy.issuer,
+      ledgers: await Promise.all(
+        policy.ledgers.map(async ({ name, origin }) => ({
+          name,
+          origin,
+          keys: [(await checkpointSigner(env, origin)).key],
+        })),
+      ),
+      anchorKeys: [anchorKey.publicJwk],
+      receiptKeys: [receiptKey.publicJwk],
+    },
+    ledgers: new Map(
+      policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
+    ),
+    archive: key => archive.get(key),
+    anchors: key => anchors.get(key),
+    latestAnchor: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).latest(),
+    operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
+    platform,
+    sources: { now: Date.now, random: count => crypto.getRandomValues(new Uint8Array(count)) },
+  });
+}

@@ -1,0 +1,97 @@
+// The anchor: one immutable object per epoch that pins the root of every ledger, chained to the anchor
+// before it. It is a compact JWS of type `audit-anchor+jwt`, signed by a key that signs nothing else.
+import { sha256 } from "@noble/hashes/sha2.js";
+import * as v from "valibot";
+import { encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+import { type SigningKey, signJws, splitJws, type TrustedKey, verifyJws } from "./key.ts";
+import { decodeText, encodeText, readJson } from "./shape.ts";
+
+export const ANCHOR_TYPE = "audit-anchor+jwt";
+
+/** The largest anchor object, in bytes. */
+export const ANCHOR_BYTES_MAX = 4 * 1024 * 1024;
+
+const Hash = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, "expected base64url of 32 bytes"));
+const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const PinSchema = v.looseObject({
+  origin: v.pipe(v.string(), v.minLength(1)),
+  size: Count,
+  /** Standard base64, as in the checkpoint. */
+  root: v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, "expected base64 of 32 bytes")),
+  /** The chain head: base64url of the leaf hash of entry `size - 1`. */
+  head: Hash,
+  /** The signed checkpoint, with its cosignatures. */
+  checkpoint: v.string(),
+});
+
+const PayloadSchema = v.looseObject({
+  v: v.literal(1),
+  iss: v.string(),
+  epoch: Count,
+  time: v.pipe(v.string(), v.isoTimestamp()),
+  /** base64url SHA-256 of the previous anchor object's bytes; 32 zero bytes for epoch 0. */
+  prev: Hash,
+  ledgers: v.array(PinSchema),
+  /** The evidence of the lock that was in force when this was written. */
+  lock: v.looseObject({ kind: v.string() }),
+});
+
+const HeaderSchema = v.strictObject({
+  alg: v.string(),
+  kid: v.string(),
+  typ: v.literal(ANCHOR_TYPE),
+});
+
+/** One ledger, as an anchor pins it. */
+export type Pin = v.InferOutput<typeof PinSchema>;
+export type AnchorPayload = v.InferOutput<typeof PayloadSchema>;
+
+export interface Anchor {
+  readonly text: string;
+  readonly payload: AnchorPayload;
+  /** base64url SHA-256 of the object's bytes: the next anchor's `prev`. */
+  readonly digest: string;
+}
+
+/** `prev` of epoch 0. */
+export const FIRST_ANCHOR_PREV = encodeBase64url(new Uint8Array(32));
+
+const encoder = new TextEncoder();
+
+/** Where the anchor of an epoch lies, below the anchor store and below the reserved prefix alike. */
+export function formatAnchorPath(epoch: number): string {
+  return `anchors/${String(epoch).padStart(10, "0")}.jws`;
+}
+
+/** Signs an anchor. The same payload and key always give the same bytes. */
+export function issueAnchor(payload: AnchorPayload, key: SigningKey): Promise<string> {
+  const header = JSON.stringify({ alg: "Ed25519", kid: key.kid, typ: ANCHOR_TYPE });
+  const input = `${encodeText(header)}.${encodeText(JSON.stringify(payload))}`;
+  return signJws(input, key);
+}
+
+/**
+ * Reads an anchor and verifies its signature.
+ * @throws Fault `malformed`, `too-large`, `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
+ */
+export async function openAnchor(text: string, keys: readonly TrustedKey[]): Promise<Anchor> {
+  if (text.length > ANCHOR_BYTES_MAX) {
+    throw new Fault("too-large", "anchor: larger than an anchor may be", { found: `${text.length} bytes` });
+  }
+  const jws = splitJws(text, "anchor");
+  const [headerPart, payloadPart] = jws.input.split(".") as [string, string];
+  const header = readJson(HeaderSchema, decodeText(headerPart, "anchor header"), "anchor header");
+  if (encodeText(JSON.stringify(header)) !== headerPart) {
+    throw new Fault("malformed", "anchor header: not in its one accepted spelling");
+  }
+  const payload = readJson(PayloadSchema, decodeText(payloadPart, "anchor payload"), "anchor payload");
+  await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
+  return { text, payload, digest: digestAnchor(text) };
+}
+
+/** base64url SHA-256 of an anchor object. */
+export function digestAnchor(text: string): string {
+  return encodeBase64url(sha256(encoder.encode(text)));
+}

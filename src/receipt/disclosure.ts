@@ -1,0 +1,116 @@
+// Private fields: committed to in a record as SD-JWT digests, opened one at a time (RFC 9901).
+// Nothing about a private value enters the ledger but the SHA-256 of the value with a 128-bit salt, and
+// the salt follows from a random seed that only the caller and the operator's erasable store hold.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+import type { AuditRecord } from "./record.ts";
+
+/** The length of a seed and of a salt, in bytes. */
+export const SEED_BYTES = 16;
+
+/** The values of an exchange that are private unless a route says otherwise. */
+export const PRIVATE_FIELDS = ["sub", "client_address", "user_agent", "query"] as const;
+
+/** A private field, opened. */
+export interface Disclosed {
+  readonly name: string;
+  readonly value: unknown;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * The members that commit a record to private fields. The digests are sorted, so their order says nothing
+ * (RFC 9901 section 4.2.4.1). An absent value is given as null and committed to all the same: then the number of
+ * digests says nothing either, and its absence can be proven.
+ */
+export function commitFields(
+  seed: Uint8Array,
+  fields: Readonly<Record<string, unknown>>,
+): { _sd_alg: "sha-256"; _sd: string[] } {
+  const digests = Object.entries(fields).map(([name, value]) =>
+    digestDisclosure(disclose(seed, name, value)),
+  );
+  return { _sd_alg: "sha-256", _sd: digests.sort() };
+}
+
+/** The disclosure of one field (RFC 9901 section 4.2.1): base64url of `[salt, name, value]`. */
+export function disclose(seed: Uint8Array, name: string, value: unknown): string {
+  return encodeBase64url(encoder.encode(JSON.stringify([saltOf(seed, name), name, value])));
+}
+
+/** The digest of a disclosure (RFC 9901 section 4.2.3): base64url SHA-256 of its ASCII text. */
+export function digestDisclosure(disclosure: string): string {
+  return encodeBase64url(sha256(encoder.encode(disclosure)));
+}
+
+/**
+ * Opens a field of a record.
+ * @throws Fault `malformed`, or `not-disclosed` when the record did not commit to exactly this.
+ */
+export function openDisclosure(record: AuditRecord, disclosure: string): Disclosed {
+  const parsed = parseDisclosure(disclosure);
+  const digest = digestDisclosure(disclosure);
+  if (record._sd_alg !== "sha-256" || !record._sd?.includes(digest)) {
+    throw new Fault("not-disclosed", `disclosure of "${parsed.name}": opens no digest of this record`, {
+      expected: record._sd?.join(", ") ?? "a record with private fields",
+      found: digest,
+    });
+  }
+  return parsed;
+}
+
+/** Whether a record committed to this value of a field, for whoever holds the seed. */
+export function matchesField(record: AuditRecord, seed: Uint8Array, name: string, value: unknown): boolean {
+  return record._sd?.includes(digestDisclosure(disclose(seed, name, value))) ?? false;
+}
+
+/** Reads a seed as it stands in `Audit-Receipt-Seed`. @throws Fault `malformed`. */
+export function parseSeed(text: string): Uint8Array {
+  const seed = decodeBase64url(text, "seed");
+  if (seed.length !== SEED_BYTES) {
+    throw new Fault("malformed", "seed: of a wrong length", {
+      expected: `${SEED_BYTES} bytes`,
+      found: `${seed.length} bytes`,
+    });
+  }
+  return seed;
+}
+
+/** SHA-256(seed || field name), cut to 128 bits, as base64url. */
+function saltOf(seed: Uint8Array, name: string): string {
+  const nameBytes = encoder.encode(name);
+  const input = new Uint8Array(seed.length + nameBytes.length);
+  input.set(seed);
+  input.set(nameBytes, seed.length);
+  return encodeBase64url(sha256(input).subarray(0, SEED_BYTES));
+}
+
+function parseDisclosure(disclosure: string): Disclosed {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(decoder.decode(decodeBase64url(disclosure, "disclosure")));
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("malformed", "disclosure: not UTF-8 JSON", { expected: "[salt, name, value]" });
+  }
+  if (
+    !Array.isArray(parts) ||
+    parts.length !== 3 ||
+    typeof parts[0] !== "string" ||
+    typeof parts[1] !== "string"
+  ) {
+    throw new Fault("malformed", "disclosure: not an array of salt, name and value", {
+      expected: "[salt, name, value]",
+      found: JSON.stringify(parts),
+    });
+  }
+  if (decodeBase64url(parts[0], "disclosure: salt").length < SEED_BYTES) {
+    throw new Fault("malformed", "disclosure: salt too short to hide a value", {
+      expected: "at least 128 bits",
+    });
+  }
+  return { name: parts[1], value: parts[2] };
+}

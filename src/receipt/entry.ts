@@ -1,0 +1,119 @@
+// The entry: a record at its place in a ledger, as the exact bytes that are hashed and signed:
+//
+//     BASE64URL(protected header) "." BASE64URL(record)
+//
+// It is the signing input of its receipt (RFC 7515 section 5.1), so a receipt's leaf hash is found by
+// cutting off the signature. The header has one accepted spelling; parsing rejects every other.
+import * as v from "valibot";
+import { encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+import { type Hash, leafHash } from "../tlog/tree.ts";
+import { type AuditRecord, parseRecord } from "./record.ts";
+import { decodeText, encodeText, readJson } from "./shape.ts";
+
+export const RECEIPT_TYPE = "audit-receipt+jwt";
+
+/** The largest entry, in bytes: a 4 KiB record and a header of at most 1 KiB, in base64url. */
+export const ENTRY_BYTES_MAX = 7168;
+
+/** The protected header of an entry. */
+export interface EntryHeader {
+  /** `Ed25519` (RFC 9864) as issued here; verifiers also accept `EdDSA` and `ES256`. */
+  readonly alg: string;
+  /** RFC 7638 thumbprint of the receipt key. */
+  readonly kid: string;
+  readonly typ: typeof RECEIPT_TYPE;
+  readonly origin: string;
+  /** 0-based place in the ledger. */
+  readonly index: number;
+  /** base64url of the previous entry's leaf hash; 32 zero bytes for entry 0. */
+  readonly prev: string;
+  /** The ledger's clock when it took the entry: RFC 3339 with milliseconds, UTC. Never runs backwards. */
+  readonly at: string;
+}
+
+export interface Entry {
+  readonly text: string;
+  readonly header: EntryHeader;
+  readonly record: AuditRecord;
+  readonly leaf: Hash;
+}
+
+/** `prev` of entry 0. */
+export const FIRST_PREV = encodeBase64url(new Uint8Array(32));
+
+const Sha256 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, "expected base64url of 32 bytes"));
+
+const HeaderSchema = v.strictObject({
+  alg: v.string(),
+  kid: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  typ: v.literal(RECEIPT_TYPE),
+  origin: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
+  index: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  prev: Sha256,
+  at: v.pipe(
+    v.string(),
+    v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "expected RFC 3339 UTC with ms"),
+  ),
+});
+
+const encoder = new TextEncoder();
+
+/** The base64url protected header; member order is part of the format. */
+export function formatHeader(header: EntryHeader): string {
+  const { alg, kid, typ, origin, index, prev, at } = header;
+  return encodeText(JSON.stringify({ alg, kid, typ, origin, index, prev, at }));
+}
+
+/**
+ * Reads a base64url protected header.
+ * @throws Fault `malformed` when a member is missing, unknown, out of order, repeated or of a wrong shape.
+ */
+export function parseHeader(text: string): EntryHeader {
+  const json = decodeText(text, "protected header");
+  const header = readJson(HeaderSchema, json, "protected header");
+  if (formatHeader(header) !== text) {
+    throw new Fault("malformed", "protected header: not in its one accepted spelling", {
+      expected: "members in the order of the format, each once, without white space",
+      found: json,
+    });
+  }
+  return header;
+}
+
+/** Joins a base64url protected header and the bytes of a record. */
+export function formatEntry(header: string, record: string): string {
+  return `${header}.${encodeText(record)}`;
+}
+
+/**
+ * Reads an entry.
+ * @throws Fault `malformed` or `too-large`.
+ */
+export function parseEntry(text: string): Entry {
+  if (text.length > ENTRY_BYTES_MAX) {
+    throw new Fault("too-large", "entry: larger than an entry may be", {
+      expected: `at most ${ENTRY_BYTES_MAX} bytes`,
+      found: `${text.length} bytes`,
+    });
+  }
+  const parts = text.split(".");
+  if (parts.length !== 2) {
+    throw new Fault("malformed", "entry: not two parts joined by a dot", {
+      expected: "2 parts",
+      found: text,
+    });
+  }
+  const [header, record] = parts as [string, string];
+  return {
+    text,
+    header: parseHeader(header),
+    record: parseRecord(decodeText(record, "record")),
+    leaf: entryHash(text),
+  };
+}
+
+/** The RFC 6962 leaf hash of an entry. */
+export function entryHash(text: string): Hash {
+  return leafHash(encoder.encode(text));
+}

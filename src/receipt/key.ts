@@ -1,0 +1,149 @@
+// The keys that sign receipts and anchors, and the rule for which signature algorithm a key may be used
+// with. The algorithm always follows from the key; what a token asks for only has to agree with it.
+import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from "jose";
+import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+
+/** A private Ed25519 key, ready to sign. */
+export interface SigningKey {
+  /** RFC 7638 thumbprint. */
+  readonly kid: string;
+  /** The raw 32-byte public key (RFC 8032). */
+  readonly publicKey: Uint8Array;
+  readonly publicJwk: TrustedKey;
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * A public key as a JWK (RFC 7517). `nbf` and `exp`, in seconds of Unix time, bound the time for which it
+ * may have signed: a receipt outside of them is refused, one inside of them stays good after `exp`.
+ */
+export interface TrustedKey extends JWK {
+  readonly kid: string;
+  readonly nbf?: number;
+  readonly exp?: number;
+}
+
+/** Which `alg` values each kind of key may appear with (RFC 9864, RFC 8037, RFC 7518 section 3.4). */
+const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
+  "OKP/Ed25519": ["Ed25519", "EdDSA"],
+  "EC/P-256": ["ES256"],
+};
+
+/**
+ * Imports a private Ed25519 JWK.
+ * @throws Fault `malformed` or `unsupported`; never with any part of the key in its message.
+ */
+export async function importSigningKey(jwkText: string, what: string): Promise<SigningKey> {
+  let jwk: JWK;
+  try {
+    jwk = JSON.parse(jwkText) as JWK;
+  } catch {
+    throw new Fault("malformed", `${what}: not JSON`, { expected: "a private Ed25519 JWK" });
+  }
+  if (jwk?.kty !== "OKP" || jwk.crv !== "Ed25519" || typeof jwk.d !== "string" || typeof jwk.x !== "string") {
+    throw new Fault("unsupported", `${what}: not a private Ed25519 JWK`, {
+      expected: 'members kty "OKP", crv "Ed25519", d and x',
+    });
+  }
+  const publicPart = { kty: "OKP", crv: "Ed25519", x: jwk.x };
+  const kid = await calculateJwkThumbprint(publicPart);
+  const key = (await importJWK({ ...publicPart, d: jwk.d }, "Ed25519")) as CryptoKey;
+  return {
+    kid,
+    publicKey: decodeBase64url(jwk.x, what),
+    publicJwk: { ...publicPart, kid, alg: "Ed25519", use: "sig" },
+    sign: async message => new Uint8Array(await crypto.subtle.sign("Ed25519", key, message as BufferSource)),
+  };
+}
+
+/** A compact JWS, split and not yet verified. */
+export interface Jws {
+  readonly text: string;
+  /** What is signed: everything before the last dot (RFC 7515 section 5.1). */
+  readonly input: string;
+  readonly signature: Uint8Array;
+}
+
+/** Cuts a compact JWS into signing input and signature. @throws Fault `malformed`. */
+export function splitJws(text: string, what: string): Jws {
+  const parts = text.split(".");
+  if (parts.length !== 3) {
+    throw new Fault("malformed", `${what}: not a compact JWS`, {
+      expected: "three parts joined by dots",
+      found: text,
+    });
+  }
+  const signature = decodeBase64url(parts[2]!, `${what}: signature`);
+  if (signature.length !== 64) {
+    throw new Fault("malformed", `${what}: signature of a wrong length`, {
+      expected: "64 bytes",
+      found: `${signature.length} bytes`,
+    });
+  }
+  return { text, input: `${parts[0]}.${parts[1]}`, signature };
+}
+
+/** Signs a signing input. Ed25519 is deterministic: the same input gives the same JWS. */
+export async function signJws(input: string, key: SigningKey): Promise<string> {
+  return `${input}.${encodeBase64url(await key.sign(new TextEncoder().encode(input)))}`;
+}
+
+/**
+ * Verifies a JWS by the key that its header names, for a signature that claims to be of `time`.
+ * @returns the key that signed.
+ * @throws Fault `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
+ */
+export async function verifyJws(
+  jws: Jws,
+  header: { readonly alg: string; readonly kid: string },
+  keys: readonly TrustedKey[],
+  time: string,
+  what: string,
+): Promise<TrustedKey> {
+  const key = keys.find(candidate => candidate.kid === header.kid);
+  if (key === undefined) {
+    throw new Fault("unknown-key", `${what}: signed by a key that you do not trust`, {
+      expected: keys.map(candidate => candidate.kid).join(", ") || "no key at all is trusted",
+      found: header.kid,
+    });
+  }
+  checkAlgorithm(key, header.alg, what);
+  checkValidity(key, time, what);
+  try {
+    await compactVerify(jws.text, await importJWK(key, header.alg), { algorithms: [header.alg] });
+  } catch (error) {
+    if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
+      throw new Fault("malformed", `${what}: not verifiable: ${(error as Error).message}`);
+    }
+    throw new Fault("bad-signature", `${what}: the signature does not fit the bytes`, {
+      expected: `a signature by ${header.kid}`,
+    });
+  }
+  return key;
+}
+
+function checkAlgorithm(key: TrustedKey, alg: string, what: string): void {
+  const allowed = ALGORITHMS[`${key.kty}/${key.crv}`] ?? [];
+  const declared = key.alg === undefined || key.alg === alg || allowed.includes(key.alg);
+  if (!allowed.includes(alg) || !declared) {
+    throw new Fault("unsupported", `${what}: an algorithm that its key may not be used with`, {
+      expected: allowed.join(" or ") || "a key of kind OKP/Ed25519 or EC/P-256",
+      found: alg,
+    });
+  }
+}
+
+function checkValidity(key: TrustedKey, time: string, what: string): void {
+  const seconds = Date.parse(time) / 1000;
+  if (seconds < (key.nbf ?? -Infinity) || seconds >= (key.exp ?? Infinity)) {
+    throw new Fault("key-not-valid", `${what}: of a time at which its key was not valid`, {
+      expected: `between ${formatSeconds(key.nbf)} and ${formatSeconds(key.exp)}`,
+      found: time,
+    });
+  }
+}
+
+function formatSeconds(seconds: number | undefined): string {
+  return seconds === undefined ? "any time" : new Date(seconds * 1000).toISOString();
+}

@@ -1,0 +1,33 @@
+// The receipt: an entry plus its signature, as a compact JWS (RFC 7515).
+// Issuing adds nothing to the entry but a signature over exactly its bytes, so receipt and counterfoil
+// match byte for byte, and a lost receipt can be issued again, bit for bit.
+import { Fault } from "../tlog/fault.ts";
+import { ENTRY_BYTES_MAX, type Entry, parseEntry } from "./entry.ts";
+import { type Jws, type SigningKey, signJws, splitJws, type TrustedKey, verifyJws } from "./key.ts";
+
+export interface Receipt {
+  readonly jws: Jws;
+  readonly entry: Entry;
+}
+
+/** Signs an entry that the ledger has made durable. */
+export function issueReceipt(entry: string, key: SigningKey): Promise<string> {
+  return signJws(entry, key);
+}
+
+/** Reads a receipt without verifying it. @throws Fault `malformed` or `too-large`. */
+export function parseReceipt(text: string): Receipt {
+  if (text.length > ENTRY_BYTES_MAX + 100) {
+    throw new Fault("too-large", "receipt: larger than a receipt may be", { found: `${text.length} bytes` });
+  }
+  const jws = splitJws(text, "receipt");
+  return { jws, entry: parseEntry(jws.input) };
+}
+
+/**
+ * Verifies the signature of a receipt.
+ * @throws Fault `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
+ */
+export async function verifySignature(receipt: Receipt, keys: readonly TrustedKey[]): Promise<void> {
+  await verifyJws(receipt.jws, receipt.entry.header, keys, receipt.entry.header.at, "receipt");
+}

@@ -1,0 +1,105 @@
+// The record: what happened in one exchange, as JSON that is also a valid JWT claims set.
+// A record is at most 4 KiB, so that a receipt always fits in a response header, and it is formatted
+// once: its bytes are what is hashed, signed and stored, and nobody re-encodes them later.
+
+import { sha256 } from "@noble/hashes/sha2.js";
+import * as v from "valibot";
+import { encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+import { readJson } from "./shape.ts";
+
+/** The largest record, in bytes of UTF-8. */
+export const RECORD_BYTES_MAX = 4096;
+
+/** The largest text value kept as it is, in bytes of UTF-8; a longer one is kept as a Summary. */
+export const TEXT_BYTES_MAX = 512;
+
+/** The stages that end an exchange; each exchange has exactly one of them. */
+export const FINAL_STAGES = ["complete", "aborted", "failed", "rejected"] as const;
+
+export const STAGES = ["received", "started", ...FINAL_STAGES, "interim", "control"] as const;
+export type Stage = (typeof STAGES)[number];
+
+export function isFinal(stage: Stage): boolean {
+  return (FINAL_STAGES as readonly string[]).includes(stage);
+}
+
+const Text = v.union([v.string(), v.object({ length: v.number(), sha256: v.string() })]);
+
+/** A text value, or (when it was too long for a record) its length in bytes and base64url SHA-256. */
+export type Text = v.InferOutput<typeof Text>;
+
+const RecordSchema = v.looseObject({
+  iss: v.string(),
+  jti: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
+  iat: v.pipe(v.number(), v.safeInteger()),
+  time: v.pipe(v.string(), v.isoTimestamp()),
+  stage: v.picklist(STAGES),
+  ms: v.optional(v.number()),
+  route: v.optional(v.string()),
+  upstream: v.optional(v.string()),
+  policy: v.optional(v.string()),
+  req: v.optional(
+    v.looseObject({
+      method: Text,
+      host: v.optional(Text),
+      path: Text,
+      size: v.optional(v.number()),
+      digest: v.optional(v.string()),
+    }),
+  ),
+  res: v.optional(
+    v.looseObject({ status: v.number(), size: v.optional(v.number()), digest: v.optional(v.string()) }),
+  ),
+  error: v.optional(v.string()),
+  control: v.optional(v.looseObject({ type: v.string() })),
+  _sd_alg: v.optional(v.literal("sha-256")),
+  _sd: v.optional(v.array(v.string())),
+});
+
+/**
+ * What happened in an exchange. `time` is the edge's clock (RFC 3339, milliseconds), `iat` the same in
+ * seconds (RFC 7519 section 4.1.6), `ms` the time the exchange took, sizes are bytes, digests are RFC 9530
+ * Content-Digest values of the bytes that crossed the edge. Members not named here are kept.
+ */
+export type AuditRecord = v.InferOutput<typeof RecordSchema>;
+
+const encoder = new TextEncoder();
+
+/**
+ * The bytes of a record, as text.
+ * @throws Fault `too-large` when it would exceed RECORD_BYTES_MAX.
+ */
+export function formatRecord(record: AuditRecord): string {
+  const text = JSON.stringify(record);
+  checkSize(text);
+  return text;
+}
+
+/**
+ * Reads a record; unknown members are kept.
+ * @throws Fault `malformed` naming the member, or `too-large`.
+ */
+export function parseRecord(text: string): AuditRecord {
+  checkSize(text);
+  return readJson(RecordSchema, text, "record");
+}
+
+/** A text as a record may hold it: itself, or a Summary when it is longer than TEXT_BYTES_MAX. */
+export function fitText(text: string): Text {
+  const bytes = encoder.encode(text);
+  if (bytes.length <= TEXT_BYTES_MAX) return text;
+  return { length: bytes.length, sha256: encodeBase64url(sha256(bytes)) };
+}
+
+function checkSize(text: string): void {
+  // A UTF-16 unit is at most three bytes, so most records need no second encoding to be measured.
+  if (text.length * 3 <= RECORD_BYTES_MAX) return;
+  const bytes = encoder.encode(text).length;
+  if (bytes > RECORD_BYTES_MAX) {
+    throw new Fault("too-large", "record: larger than a record may be", {
+      expected: `at most ${RECORD_BYTES_MAX} bytes`,
+      found: `${bytes} bytes`,
+    });
+  }
+}

@@ -1,0 +1,88 @@
+// Trust: what a verifier is told to believe before it looks at any evidence. One JSON document with the
+// issuer, each ledger's origin and checkpoint keys, the anchor keys and the receipt keys. Whoever verifies
+// keeps a copy; a copy fetched anew from the operator at each check would prove only that the operator
+// agrees with itself.
+import * as v from "valibot";
+import { Fault } from "../tlog/fault.ts";
+import { formatVerifierKey, type NoteKey, parseVerifierKey } from "../tlog/note.ts";
+import type { TrustedKey } from "./key.ts";
+import { readJson } from "./shape.ts";
+
+const KeySchema = v.looseObject({
+  kty: v.string(),
+  kid: v.pipe(v.string(), v.minLength(1)),
+  nbf: v.optional(v.number()),
+  exp: v.optional(v.number()),
+});
+
+const TrustSchema = v.looseObject({
+  v: v.literal(1),
+  issuer: v.string(),
+  ledgers: v.array(
+    v.looseObject({
+      /** The ledger's name in the URLs of its tiles and checkpoint. */
+      name: v.string(),
+      origin: v.string(),
+      /** C2SP verifier keys that may sign this ledger's checkpoints. */
+      keys: v.array(v.string()),
+    }),
+  ),
+  anchor: v.looseObject({ keys: v.array(KeySchema) }),
+  jwks: v.looseObject({ keys: v.array(KeySchema) }),
+});
+
+/** A ledger that a verifier knows, and the keys that it accepts for its checkpoints. */
+export interface TrustedLedger {
+  readonly name: string;
+  readonly origin: string;
+  readonly keys: readonly NoteKey[];
+}
+
+export interface Trust {
+  readonly issuer: string;
+  readonly ledgers: readonly TrustedLedger[];
+  readonly anchorKeys: readonly TrustedKey[];
+  readonly receiptKeys: readonly TrustedKey[];
+}
+
+/** The trust document, as JSON. */
+export function formatTrust(trust: Trust): string {
+  return JSON.stringify(
+    {
+      v: 1,
+      issuer: trust.issuer,
+      ledgers: trust.ledgers.map(({ name, origin, keys }) => ({
+        name,
+        origin,
+        keys: keys.map(formatVerifierKey),
+      })),
+      anchor: { keys: trust.anchorKeys },
+      jwks: { keys: trust.receiptKeys },
+    },
+    null,
+    2,
+  );
+}
+
+/** Reads a trust document. @throws Fault `malformed` naming the member. */
+export function parseTrust(text: string): Trust {
+  const { issuer, ledgers, anchor, jwks } = readJson(TrustSchema, text, "trust");
+  return {
+    issuer,
+    ledgers: ledgers.map(({ name, origin, keys }) => ({ name, origin, keys: keys.map(parseVerifierKey) })),
+    anchorKeys: anchor.keys as TrustedKey[],
+    receiptKeys: jwks.keys as TrustedKey[],
+  };
+}
+
+/** The trusted ledger of an origin. @throws Fault `wrong-origin`. */
+export function findLedger(trust: Trust, origin: string): TrustedLedger {
+  const ledger = trust.ledgers.find(candidate => candidate.origin === origin);
+  if (ledger === undefined) {
+    throw new Fault("wrong-origin", "the ledger is not one that you trust", {
+      expected: trust.ledgers.map(candidate => candidate.origin).join(" or "),
+      found: origin,
+    });
+  }
+  return ledger;
+}

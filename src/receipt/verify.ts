@@ -1,0 +1,197 @@
+// The verifier. It takes whatever evidence its caller has, and either says what that evidence proves or
+// throws the one thing that is wrong. It asks nobody anything: no network, no clock, no platform.
+import { type Checkpoint, openCheckpoint } from "../tlog/checkpoint.ts";
+import { Fault } from "../tlog/fault.ts";
+import { parseProof } from "../tlog/proof.ts";
+import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
+import { openAnchor } from "./anchor.ts";
+import { digestOf } from "./digest.ts";
+import { matchesField } from "./disclosure.ts";
+import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
+import { fitText } from "./record.ts";
+import { findLedger, type Trust } from "./trust.ts";
+
+/** What can be proven of a receipt, weakest first. */
+export const RUNGS = ["signed", "matched", "included", "anchored"] as const;
+export type Rung = (typeof RUNGS)[number];
+
+/**
+ * The caller's own view of an exchange. Everything is optional: what is not given is not compared.
+ * Bodies are the bytes that crossed the wire, content coding included.
+ */
+export interface SeenExchange {
+  readonly method?: string;
+  /** The absolute URL that was asked for. */
+  readonly url?: string;
+  readonly requestBody?: Uint8Array;
+  readonly status?: number;
+  readonly responseBody?: Uint8Array;
+}
+
+export interface Evidence {
+  /** The compact JWS. May be left out when `proof` carries it. */
+  readonly receipt?: string;
+  /** The 16-byte seed that came with the receipt: lets private fields be compared as well. */
+  readonly seed?: Uint8Array;
+  readonly exchange?: SeenExchange;
+  /** A `.tlog-proof` for the receipt's entry. */
+  readonly proof?: string;
+  /** An anchor object, and (when it pins a larger tree than the proof's) the consistency proof to it. */
+  readonly anchor?: string;
+  readonly consistency?: readonly Uint8Array[];
+}
+
+/** What the evidence proves. */
+export interface Verdict {
+  readonly rungs: readonly Rung[];
+  readonly receipt: Receipt;
+  /** The parts of the exchange that were compared and found equal, e.g. `response body`. */
+  readonly matched: readonly string[];
+  readonly checkpoint?: Checkpoint;
+  /** The epoch and time of the anchor that pins the checkpoint. */
+  readonly anchor?: { readonly epoch: number; readonly time: string };
+}
+
+/**
+ * Verifies evidence for one receipt against trust that the caller already has.
+ * @throws Fault with the code and place of the first thing that is wrong.
+ */
+export async function verifyEvidence(evidence: Evidence, trust: Trust): Promise<Verdict> {
+  const rungs: Rung[] = ["signed"];
+  const proof = evidence.proof === undefined ? undefined : parseProof(evidence.proof);
+  const receipt = parseReceipt(evidence.receipt ?? carriedReceipt(proof?.extra));
+  const ledger = findLedger(trust, receipt.entry.header.origin);
+  await verifySignature(receipt, trust.receiptKeys);
+  checkIssuer(receipt, trust);
+
+  const matched =
+    evidence.exchange === undefined ? [] : matchExchange(receipt, evidence.exchange, evidence.seed);
+  if (matched.length > 0) rungs.push("matched");
+  if (proof === undefined) return { rungs, receipt, matched };
+
+  const { checkpoint } = await openCheckpoint(proof.checkpoint, ledger.keys);
+  checkIncluded(receipt, proof, checkpoint);
+  rungs.push("included");
+  if (evidence.anchor === undefined) return { rungs, receipt, matched, checkpoint };
+
+  const { payload } = await openAnchor(evidence.anchor, trust.anchorKeys);
+  const pin = payload.ledgers.find(candidate => candidate.origin === ledger.origin);
+  if (pin === undefined) {
+    throw new Fault("missing", `anchor ${payload.epoch}: does not pin the receipt's ledger`, {
+      expected: ledger.origin,
+      found: payload.ledgers.map(candidate => candidate.origin).join(", "),
+    });
+  }
+  const pinned = await openCheckpoint(pin.checkpoint, ledger.keys);
+  checkPinned(checkpoint, pinned.checkpoint, evidence.consistency, payload.epoch);
+  rungs.push("anchored");
+  return { rungs, receipt, matched, checkpoint, anchor: { epoch: payload.epoch, time: payload.time } };
+}
+
+/**
+ * Compares a receipt with the caller's own view of the exchange.
+ * @returns the names of the parts that were compared.
+ * @throws Fault `mismatched` naming the first part that differs.
+ */
+export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8Array): string[] {
+  const { record } = receipt.entry;
+  const matched: string[] = [];
+  const compare = (part: string, recorded: unknown, found: unknown): void => {
+    if (found === undefined || recorded === undefined) return;
+    if (JSON.stringify(recorded) !== JSON.stringify(found)) {
+      throw new Fault("mismatched", `the ${part} is not the one that the receipt is for`, {
+        expected: JSON.stringify(recorded),
+        found: JSON.stringify(found),
+      });
+    }
+    matched.push(part);
+  };
+  const url = seen.url === undefined ? undefined : new URL(seen.url);
+  compare("method", record.req?.method, seen.method === undefined ? undefined : fitText(seen.method));
+  compare("host", record.req?.host, url && fitText(url.host));
+  compare("path", record.req?.path, url && fitText(url.pathname));
+  if (url && seed && record._sd) {
+    compare(
+      "query",
+      true,
+      matchesField(record, seed, "query", url.search === "" ? null : url.search.slice(1)),
+    );
+  }
+  compare("request body", record.req?.digest, seen.requestBody && digestOf(seen.requestBody));
+  compare("status", record.res?.status, seen.status);
+  compare("response body", record.res?.digest, seen.responseBody && digestOf(seen.responseBody));
+  return matched;
+}
+
+function carriedReceipt(extra: Uint8Array | undefined): string {
+  if (extra === undefined) {
+    throw new Fault("malformed", "there is no receipt to verify", {
+      expected: "a receipt, or a proof whose extra line carries one",
+    });
+  }
+  // A receipt is ASCII; any other byte makes text that parses as no receipt.
+  return new TextDecoder("latin1").decode(extra);
+}
+
+function checkIssuer(receipt: Receipt, trust: Trust): void {
+  if (receipt.entry.record.iss === trust.issuer) return;
+  throw new Fault("wrong-origin", "the receipt is by another issuer", {
+    expected: trust.issuer,
+    found: receipt.entry.record.iss,
+  });
+}
+
+function checkIncluded(
+  receipt: Receipt,
+  proof: { readonly index: number; readonly hashes: readonly Uint8Array[] },
+  checkpoint: Checkpoint,
+): void {
+  const { index, origin } = receipt.entry.header;
+  if (checkpoint.origin !== origin || proof.index !== index) {
+    throw new Fault("wrong-origin", "the proof is for another entry than the receipt", {
+      expected: `entry ${index} of ${origin}`,
+      found: `entry ${proof.index} of ${checkpoint.origin}`,
+    });
+  }
+  if (index >= checkpoint.size) {
+    throw new Fault("not-yet-included", `the checkpoint does not reach entry ${index} yet`, {
+      expected: `a tree of more than ${index} entries`,
+      found: `a tree of ${checkpoint.size} entries`,
+      index,
+    });
+  }
+  checkInclusion({
+    index,
+    size: checkpoint.size,
+    leaf: receipt.entry.leaf,
+    root: checkpoint.root,
+    proof: proof.hashes,
+  });
+}
+
+function checkPinned(
+  proven: Checkpoint,
+  pinned: Checkpoint,
+  consistency: readonly Uint8Array[] | undefined,
+  epoch: number,
+): void {
+  if (pinned.size < proven.size) {
+    throw new Fault("not-yet-included", `anchor ${epoch} pins an earlier tree than the proof's`, {
+      expected: `a tree of at least ${proven.size} entries`,
+      found: `a tree of ${pinned.size} entries`,
+    });
+  }
+  if (pinned.size === proven.size && !equalBytes(pinned.root, proven.root)) {
+    throw new Fault("forked", `anchor ${epoch} pins another tree of the same size`, {
+      expected: `one root for ${proven.size} entries`,
+    });
+  }
+  if (pinned.size === proven.size) return;
+  checkConsistency({
+    size1: proven.size,
+    root1: proven.root,
+    size2: pinned.size,
+    root2: pinned.root,
+    proof: consistency ?? [],
+  });
+}

@@ -1,0 +1,30 @@
+// Ed25519 signatures (RFC 8032 section 5.1), checked by the platform's WebCrypto. Whatever bytes come in,
+// the answer is yes or no; only a platform without Ed25519 is a Fault, so that it cannot pass for forgery.
+import { Fault } from "./fault.ts";
+
+export const ED25519_KEY_BYTES = 32;
+export const ED25519_SIGNATURE_BYTES = 64;
+
+/**
+ * Whether `signature` (64 bytes) is that of the raw `publicKey` (32 bytes) over `message`. False also
+ * for a key or signature that is none.
+ * @throws Fault `unsupported` when this platform has no Ed25519.
+ */
+export async function verifyEd25519(
+  publicKey: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== ED25519_SIGNATURE_BYTES) return false;
+  try {
+    // The copies are for the types: WebCrypto does not take views of shared memory.
+    const key = await crypto.subtle.importKey("raw", publicKey.slice(), "Ed25519", false, ["verify"]);
+    return await crypto.subtle.verify("Ed25519", key, signature.slice(), message.slice());
+  } catch (error) {
+    if (error instanceof Error && error.name === "NotSupportedError") {
+      throw new Fault("unsupported", "Ed25519: this platform's WebCrypto does not have it");
+    }
+    // Bytes that are not a point of the curve: no signature can be by such a key.
+    return false;
+  }
+}

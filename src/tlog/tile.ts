@@ -1,0 +1,141 @@
+// Where the hashes and entries of a log are stored (C2SP tlog-tiles, text of 2026-02-05): in tiles of up to
+// 256, each at the one path that its level, position and width give it. A full tile never changes; the
+// partial tile at the right edge of a tree belongs to trees of that size only.
+import { requireCount } from "./decimal.ts";
+import { Fault } from "./fault.ts";
+import { HASH_BYTES, type Hash } from "./hash.ts";
+
+/** How many hashes, or entries, a full tile holds. */
+export const TILE_WIDTH = 256;
+
+/** The highest level that a tile path can name. */
+const MAX_LEVEL = 63;
+
+/** Longer than the path of any tile whose position is a safe integer. */
+const MAX_PATH_LENGTH = 64;
+
+/**
+ * A tile: `width` (1 to 256) consecutive hashes at `level`, or, at level "entries", that many entries.
+ * The hash at position i of tile n at level l is the root of entries [(256n + i) * 256^l, + 256^l).
+ */
+export interface Tile {
+  readonly level: number | "entries";
+  readonly n: number;
+  readonly width: number;
+}
+
+/**
+ * The path of a tile below its log's prefix, e.g. `tile/0/x001/234/067.p/17`.
+ * @throws Fault `malformed` when there can be no such tile.
+ */
+export function formatTilePath(tile: Tile): string {
+  requireTile(tile);
+  const digits = String(tile.n);
+  const padded = digits.padStart(Math.ceil(digits.length / 3) * 3, "0");
+  const position = padded.replace(/[0-9]{3}(?=[0-9])/g, "x$&/");
+  const suffix = tile.width === TILE_WIDTH ? "" : `.p/${tile.width}`;
+  return `tile/${tile.level}/${position}${suffix}`;
+}
+
+/**
+ * Reads the path of a tile.
+ * @throws Fault `malformed` unless `path` is exactly what `formatTilePath` writes for some tile.
+ */
+export function parseTilePath(path: string): Tile {
+  const match =
+    path.length <= MAX_PATH_LENGTH
+      ? /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/)*[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/.exec(path)
+      : null;
+  if (match !== null) {
+    const [, level, n, width] = match as unknown as [string, string, string, string | undefined];
+    const tile: Tile = {
+      level: level === "entries" ? level : Number(level),
+      n: Number(n.replace(/[x/]/g, "")),
+      width: width === undefined ? TILE_WIDTH : Number(width),
+    };
+    // One path for each tile: this turns away leading zeroes, and a full tile dressed as a partial one.
+    if (isTile(tile) && formatTilePath(tile) === path) return tile;
+  }
+  throw new Fault("malformed", "tile path: not the path of a tile", {
+    expected: "tile/<level>/<x...position>[.p/<width>]",
+    found: path,
+  });
+}
+
+/**
+ * Splits a tile into its hashes. They are views of `data`.
+ * @throws Fault `malformed`, naming the tile, unless `data` is exactly as long as the tile is wide.
+ */
+export function tileHashes(tile: Tile, data: Uint8Array): Hash[] {
+  if (data.length !== tile.width * HASH_BYTES) {
+    throw new Fault("malformed", `${formatTilePath(tile)}: not ${tile.width} hashes`, {
+      expected: `${tile.width * HASH_BYTES} bytes`,
+      found: `${data.length} bytes`,
+    });
+  }
+  return Array.from({ length: tile.width }, (_, i) => data.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
+}
+
+/**
+ * The tile at a place, with the width that it has in the tree of `size` entries; undefined when that tree
+ * has no tile there.
+ */
+export function tileAt(level: Tile["level"], n: number, size: number): Tile | undefined {
+  const width = Math.min(TILE_WIDTH, countAt(level, size) - n * TILE_WIDTH);
+  return n >= 0 && width > 0 ? { level, n, width } : undefined;
+}
+
+/**
+ * Every tile of the tree of `newSize` that the tree of `oldSize` did not have with the same width: what
+ * a publisher must write to go from one to the other. Full tiles come before partial ones, and entries
+ * before the hashes over them. Lazy, because the way from 0 to a large tree is long.
+ * @throws Fault `malformed` when a size is not a count or the new one is smaller than the old.
+ */
+export function* tilesBetween(oldSize: number, newSize: number): Generator<Tile, void, undefined> {
+  requireCount(oldSize, "old tree size");
+  requireCount(newSize, "new tree size");
+  if (newSize < oldSize) {
+    throw new Fault("malformed", "tree sizes: the new tree is smaller than the old one", {
+      expected: `at least ${oldSize}`,
+      found: String(newSize),
+    });
+  }
+  const levels: Tile["level"][] = ["entries"];
+  for (let level = 0; countAt(level, newSize) > 0; level++) levels.push(level);
+  for (const level of levels) {
+    const end = Math.floor(countAt(level, newSize) / TILE_WIDTH);
+    for (let n = Math.floor(countAt(level, oldSize) / TILE_WIDTH); n < end; n++) {
+      yield { level, n, width: TILE_WIDTH };
+    }
+  }
+  for (const level of levels) {
+    const count = countAt(level, newSize);
+    const width = count % TILE_WIDTH;
+    if (width > 0 && count > countAt(level, oldSize))
+      yield { level, n: Math.floor(count / TILE_WIDTH), width };
+  }
+}
+
+/** How many hashes (or entries) a tree of `size` has at a level: its complete subtrees of 256^level leaves. */
+function countAt(level: Tile["level"], size: number): number {
+  return level === "entries" ? size : Math.floor(size / TILE_WIDTH ** level);
+}
+
+function isTile({ level, n, width }: Tile): boolean {
+  return (
+    (level === "entries" || (Number.isInteger(level) && level >= 0 && level <= MAX_LEVEL)) &&
+    Number.isSafeInteger(n) &&
+    n >= 0 &&
+    Number.isInteger(width) &&
+    width >= 1 &&
+    width <= TILE_WIDTH
+  );
+}
+
+function requireTile(tile: Tile): void {
+  if (isTile(tile)) return;
+  throw new Fault("malformed", "tile: there can be no such tile", {
+    expected: `level 0 to ${MAX_LEVEL} or entries, position from 0, width 1 to ${TILE_WIDTH}`,
+    found: `level ${tile.level}, position ${tile.n}, width ${tile.width}`,
+  });
+}

@@ -1,0 +1,124 @@
+// What is said to a witness and what it answers (C2SP tlog-witness, text of 2026-07-06): the bodies of
+// add-checkpoint. Well-formed is all that parsing a request says: signatures, the consistency proof and what
+// the witness last cosigned are for the witness to check. The answer is checked as it is opened.
+import { parseCheckpoint } from "./checkpoint.ts";
+import { type Cosignature, openCosignatures } from "./cosignature.ts";
+import { formatDecimal, parseDecimal } from "./decimal.ts";
+import { Fault } from "./fault.ts";
+import { formatHash, type Hash, parseHash } from "./hash.ts";
+import { type NoteKey, parseNote, parseSignatureLines, type VerifySignature } from "./note.ts";
+
+const MAX_REQUEST_LENGTH = 2 ** 20;
+const MAX_HASHES = 63;
+
+/** The media type of the body of a 409 answer. */
+export const TREE_SIZE_TYPE = "text/x.tlog.size";
+
+/** The body of add-checkpoint: a checkpoint, and the proof that it extends what the witness last cosigned. */
+export interface AddCheckpoint {
+  /** The size of the tree that the witness last cosigned, 0 for none; at most the size of the checkpoint. */
+  readonly oldSize: number;
+  /** The consistency proof from `oldSize`, at most 63 hashes. */
+  readonly proof: readonly Hash[];
+  /** The signed note of the checkpoint, verbatim. */
+  readonly checkpoint: string;
+}
+
+/**
+ * Reads the body of an add-checkpoint request.
+ * @throws Fault `malformed` unless it is exactly what `formatAddCheckpoint` writes for some request,
+ *   `too-large` for one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
+ */
+export function parseAddCheckpoint(body: string): AddCheckpoint {
+  if (body.length > MAX_REQUEST_LENGTH) {
+    throw new Fault("too-large", "add-checkpoint: larger than any honest one", {
+      expected: `at most ${MAX_REQUEST_LENGTH} characters`,
+    });
+  }
+  const end = body.indexOf("\n\n");
+  const [first, ...lines] = body.slice(0, Math.max(end, 0)).split("\n");
+  if (!first?.startsWith("old ")) {
+    throw new Fault("malformed", "add-checkpoint: no old size, proof and empty line", {
+      expected: "old <decimal>",
+      found: body,
+    });
+  }
+  requireFew(lines);
+  const request: AddCheckpoint = {
+    oldSize: parseDecimal(first.slice("old ".length), "add-checkpoint old size"),
+    proof: lines.map((line, i) => parseHash(line, `add-checkpoint proof hash ${i}`)),
+    checkpoint: body.slice(end + 2),
+  };
+  requireExtension(request);
+  return request;
+}
+
+/**
+ * Writes the body of an add-checkpoint request.
+ * @throws Fault `malformed` or `too-large` when it could not be read back.
+ */
+export function formatAddCheckpoint(request: AddCheckpoint): string {
+  requireFew(request.proof);
+  requireExtension(request);
+  const lines = [
+    `old ${formatDecimal(request.oldSize, "add-checkpoint old size")}`,
+    ...request.proof.map((hash, i) => formatHash(hash, `add-checkpoint proof hash ${i}`)),
+  ];
+  return `${lines.join("\n")}\n\n${request.checkpoint}`;
+}
+
+/**
+ * Reads the body of a 409 answer: the size of the tree that the witness last cosigned.
+ * @throws Fault `malformed` unless it is a decimal number and a newline, `too-large` beyond 2^53 - 1.
+ */
+export function parseTreeSize(body: string): number {
+  if (body.endsWith("\n")) return parseDecimal(body.slice(0, -1), "witness's tree size");
+  throw new Fault("malformed", "witness's tree size: the line does not end", { found: body });
+}
+
+/** Writes the body of a 409 answer. @throws Fault `malformed` unless `size` is a count. */
+export function formatTreeSize(size: number): string {
+  return `${formatDecimal(size, "witness's tree size")}\n`;
+}
+
+/**
+ * Reads the body of a 200 answer to `checkpoint`, the signed note that was sent, and checks the cosignatures
+ * in it by the witness's `keys`; others are ignored. (A witness writes the body with `formatSignatureLines`.)
+ * @throws Fault `malformed` or `too-large` as in `parseSignatureLines`, `unknown-key` when none is by those
+ *   keys, `malformed` when one has no time; and as in `openCosignatures`.
+ */
+export async function openAnswer(
+  body: string,
+  checkpoint: string,
+  keys: readonly NoteKey[],
+  verify?: VerifySignature,
+): Promise<Cosignature[]> {
+  const answer = { text: parseNote(checkpoint).text, signatures: parseSignatureLines(body) };
+  const cosignatures = await openCosignatures(answer, keys, verify);
+  if (cosignatures.length === 0) {
+    throw new Fault("unknown-key", "witness's answer: no cosignature by any of its keys");
+  }
+  for (const { key, timestamp } of cosignatures) {
+    if (timestamp === 0)
+      throw new Fault("malformed", `witness's answer: the cosignature of ${key.name} has no time`);
+  }
+  return cosignatures;
+}
+
+function requireFew(hashes: readonly unknown[]): void {
+  if (hashes.length <= MAX_HASHES) return;
+  throw new Fault("too-large", "add-checkpoint: longer a proof than any tree is high", {
+    expected: `at most ${MAX_HASHES} hashes`,
+    found: `${hashes.length} hashes`,
+  });
+}
+
+/** A request is about a well-formed checkpoint that is not smaller than what it extends. */
+function requireExtension({ oldSize, checkpoint }: AddCheckpoint): void {
+  const { size } = parseCheckpoint(parseNote(checkpoint).text);
+  if (oldSize <= size) return;
+  throw new Fault("malformed", "add-checkpoint: the checkpoint is smaller than the old size", {
+    expected: `at least ${oldSize}`,
+    found: String(size),
+  });
+}
