@@ -17,9 +17,9 @@ export async function verifyEd25519(
 ): Promise<boolean> {
   if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== ED25519_SIGNATURE_BYTES) return false;
   try {
-    // The copies are for the types: WebCrypto does not take views of shared memory.
-    const key = await crypto.subtle.importKey("raw", publicKey.slice(), "Ed25519", false, ["verify"]);
-    return await crypto.subtle.verify("Ed25519", key, signature.slice(), message.slice());
+    // WebCrypto does not take views of shared memory, so it gets copies.
+    const key = await crypto.subtle.importKey("raw", new Uint8Array(publicKey), "Ed25519", false, ["verify"]);
+    return await crypto.subtle.verify("Ed25519", key, new Uint8Array(signature), new Uint8Array(message));
   } catch (error) {
     if (error instanceof Error && error.name === "NotSupportedError") {
       throw new Fault("unsupported", "Ed25519: this platform's WebCrypto does not have it");

@@ -83,7 +83,7 @@ export function makeNoteKey(name: string, type: number, publicKey: Uint8Array): 
   }
   const named = sha256.create().update(encodeUtf8(`${name}\n`));
   const digest = named.update(Uint8Array.of(type)).update(publicKey).digest();
-  return { name, id: new DataView(digest.buffer).getUint32(0), type, publicKey: publicKey.slice() };
+  return { name, id: new DataView(digest.buffer).getUint32(0), type, publicKey: new Uint8Array(publicKey) };
 }
 
 /**

@@ -30,7 +30,9 @@ function roomOf(file: string): string {
 
 function importsOf(file: string): string[] {
   const found = readFileSync(file, "utf8").matchAll(/(?:\bfrom|\bimport)\s*\(?\s*["']([^"']+)["']/g);
-  return [...found].map(match => (match[1]!.startsWith(".") ? normalize(join(dirname(file), match[1]!)) : match[1]!));
+  return [...found].map(match =>
+    match[1]!.startsWith(".") ? normalize(join(dirname(file), match[1]!)) : match[1]!,
+  );
 }
 
 describe("the rooms of the source", () => {
@@ -42,7 +44,8 @@ describe("the rooms of the source", () => {
   it.each(pure)("%s imports only what its room may import", file => {
     const allowed = [roomOf(file), ...MAY_IMPORT[roomOf(file)]!];
     const outside = importsOf(file).filter(
-      name => name === "durable/objects.ts" || !allowed.some(room => name === room || name.startsWith(`${room}/`)),
+      name =>
+        name === "durable/objects.ts" || !allowed.some(room => name === room || name.startsWith(`${room}/`)),
     );
     expect(outside).toEqual([]);
   });

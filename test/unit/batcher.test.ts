@@ -1,0 +1,100 @@
+import { describe, expect, it } from "vitest";
+import { Batcher, type Ledger, LedgerFailure, type Placement } from "../../src/edge/ledger.ts";
+
+/** A ledger whose answers the test gives. It records what it was asked. */
+class HeldLedger implements Ledger {
+  readonly calls: {
+    records: string[];
+    answer: (placements: Placement[]) => void;
+    fail: (error: Error) => void;
+  }[] = [];
+
+  append(records: string[]): Promise<Placement[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<Placement[]>();
+    this.calls.push({ records, answer: resolve, fail: reject });
+    return promise;
+  }
+
+  async find(): Promise<string[]> {
+    return [];
+  }
+
+  /** Answers a call with a header that names its record. */
+  answer(call: number): void {
+    const { records, answer } = this.calls[call]!;
+    answer(records.map((record, index) => ({ index, header: `header of ${record}` })));
+  }
+}
+
+function setUp() {
+  const ledger = new HeldLedger();
+  const work: Promise<unknown>[] = [];
+  const batcher = new Batcher(() => ledger);
+  const append = (record: string) => batcher.append(record, promise => work.push(promise));
+  return { ledger, append, work };
+}
+
+const turn = () => new Promise<void>(resolve => setImmediate(resolve));
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+describe("the batcher", () => {
+  it("sends the first record at once and those that come meanwhile together", async () => {
+    const { ledger, append } = setUp();
+    const all = ["a", "b", "c"].map(append);
+    expect(ledger.calls.map(call => call.records)).toEqual([["a"]]);
+    ledger.answer(0);
+    await until(() => ledger.calls.length === 2);
+    expect(ledger.calls[1]!.records).toEqual(["b", "c"]);
+    ledger.answer(1);
+    expect((await Promise.all(all)).map(({ header }) => header)).toEqual([
+      "header of a",
+      "header of b",
+      "header of c",
+    ]);
+  });
+
+  it("lets every request of a failed batch send its own record again", async () => {
+    const { ledger, append } = setUp();
+    const [a, b, c] = ["a", "b", "c"].map(append);
+    ledger.answer(0);
+    await until(() => ledger.calls.length === 2);
+    ledger.calls[1]!.fail(new Error("the object was reset"));
+    await until(() => ledger.calls.length === 4);
+    ledger.answer(2);
+    ledger.answer(3);
+    expect(await Promise.all([a, b, c])).toHaveLength(3);
+  });
+
+  it("does not repeat anything to a ledger that says it is overloaded", async () => {
+    const { ledger, append } = setUp();
+    const failed = append("a");
+    ledger.calls[0]!.fail(Object.assign(new Error("too much"), { overloaded: true }));
+    await expect(failed).rejects.toThrow(LedgerFailure);
+    expect(ledger.calls).toHaveLength(1);
+  });
+
+  it("passes a refusal on as a failure that says why", async () => {
+    const { ledger, append } = setUp();
+    const failed = append("a");
+    ledger.calls[0]!.answer([{ refused: "busy", reason: "5000 records are waiting already" }]);
+    await expect(failed).rejects.toThrow("5000 records are waiting");
+  });
+
+  it("steps over a batch in flight that never comes back", async () => {
+    const { ledger, append } = setUp();
+    const lost = append("a");
+    const next = append("b");
+    // The first call is never answered; the next batch goes after a bounded wait.
+    await until(() => ledger.calls.length === 2);
+    ledger.answer(1);
+    expect((await next).header).toBe("header of b");
+    // The lost one sends its own record again.
+    await until(() => ledger.calls.length === 3);
+    expect(ledger.calls[2]!.records).toEqual(["a"]);
+    ledger.answer(2);
+    expect((await lost).header).toBe("header of a");
+  });
+});

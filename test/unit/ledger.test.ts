@@ -1,0 +1,200 @@
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { APPEND_RECORDS_MAX, Ledger, type Placement, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
+import type { Sql } from "../../durable/sql.ts";
+import { openSqlite } from "../../src/hosts/sqlite.ts";
+import { parseEntry } from "../../src/receipt/entry.ts";
+import { rootOf } from "../../src/tlog/tree.ts";
+import { mth } from "../reference/rfc6962.ts";
+
+const ORIGIN = "api.example.com/audit/main";
+const AT = Date.parse("2026-11-21T05:22:22.453Z");
+
+/** A database that counts its transactions and can be told to fail in the middle of the next one. */
+function watchedSql(): Sql & { transactions: number; failAfter?: number } {
+  const sql = openSqlite(":memory:");
+  return {
+    transactions: 0,
+    all(statement, ...values) {
+      if (this.failAfter !== undefined && statement.startsWith("INSERT INTO")) {
+        if (this.failAfter-- === 0) {
+          delete this.failAfter;
+          throw new Error("the disk is full");
+        }
+      }
+      return sql.all(statement, ...values);
+    },
+    transaction(work) {
+      this.transactions++;
+      return sql.transaction(work);
+    },
+  };
+}
+
+function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT): Ledger {
+  return new Ledger({
+    sql,
+    origin: ORIGIN,
+    kid: "kid",
+    now,
+    breathe: () => new Promise(r => setImmediate(r)),
+  });
+}
+
+function record(n: number | string, more: object = {}): string {
+  const time = new Date(AT).toISOString();
+  return JSON.stringify({ iss: "https://a", jti: `jti-${n}`, iat: 1, time, stage: "complete", ...more });
+}
+
+function placed(placement: Placement | undefined): { index: number; header: string } {
+  if (placement === undefined || "refused" in placement) throw new Error(`not placed: ${placement?.reason}`);
+  return placement;
+}
+
+function entriesOf(ledger: Ledger): string[] {
+  return ledger.store.entries(0, 1e9).map(({ text }) => text);
+}
+
+/** Everything that the ledger promises of what it holds, recomputed without its code. */
+function checkWhole(ledger: Ledger): void {
+  const entries = entriesOf(ledger);
+  let prev = Buffer.alloc(32);
+  entries.forEach((text, index) => {
+    const header = JSON.parse(Buffer.from(text.split(".")[0]!, "base64url").toString());
+    expect(header.index).toBe(index);
+    expect(header.prev).toBe(prev.toString("base64url"));
+    prev = createHash("sha256").update("\0").update(text).digest();
+  });
+  const { frontier, chain } = ledger.store.head();
+  expect(frontier.size).toBe(entries.length);
+  expect(Buffer.from(chain).toString("hex")).toBe(prev.toString("hex"));
+  const root = mth(entries.map(text => new TextEncoder().encode(text)));
+  expect(Buffer.from(rootOf(frontier)).toString("hex")).toBe(Buffer.from(root).toString("hex"));
+}
+
+describe("the ledger", () => {
+  it("gives records consecutive indexes, in the order they came", async () => {
+    const ledger = openLedger();
+    const placements = await Promise.all([ledger.append([record(1), record(2)]), ledger.append([record(3)])]);
+    expect(placements.flat().map(p => placed(p).index)).toEqual([0, 1, 2]);
+    checkWhole(ledger);
+  });
+
+  it("answers with the protected header of exactly the entry that it stored", async () => {
+    const ledger = openLedger();
+    const text = record(1);
+    const [placement] = await ledger.append([text]);
+    const [stored] = entriesOf(ledger);
+    expect(stored).toBe(`${placed(placement).header}.${Buffer.from(text).toString("base64url")}`);
+    expect(parseEntry(stored!).header).toEqual({
+      alg: "Ed25519",
+      kid: "kid",
+      typ: "audit-receipt+jwt",
+      origin: ORIGIN,
+      index: 0,
+      prev: "A".repeat(43),
+      at: "2026-11-21T05:22:22.453Z",
+    });
+  });
+
+  it("commits calls that come in while others wait in one transaction", async () => {
+    const sql = watchedSql();
+    const ledger = openLedger(sql);
+    sql.transactions = 0;
+    await Promise.all(Array.from({ length: 50 }, (_, n) => ledger.append([record(n)])));
+    expect(sql.transactions).toBe(1);
+    checkWhole(ledger);
+  });
+
+  it("keeps chain and tree right across tiles and restarts", async () => {
+    const sql = openSqlite(":memory:");
+    for (let size = 0; size < 1300; size += 100) {
+      await openLedger(sql).append(Array.from({ length: 100 }, (_, n) => record(size + n)));
+    }
+    checkWhole(openLedger(sql));
+  });
+
+  it("answers a record it already has with the place it has, also after a restart and within one call", async () => {
+    const sql = openSqlite(":memory:");
+    const [first, twice] = await openLedger(sql).append([record(1), record(1)]);
+    const [again] = await openLedger(sql).append([record(1)]);
+    expect(twice).toEqual(first);
+    expect(again).toEqual(first);
+    expect(entriesOf(openLedger(sql))).toHaveLength(1);
+  });
+
+  it("keeps the stages of one exchange apart", async () => {
+    const ledger = openLedger();
+    await ledger.append([record(1, { stage: "received" }), record(1, { stage: "complete" })]);
+    expect(ledger.store.findEntries("jti-1").map(({ text }) => parseEntry(text).record.stage)).toEqual([
+      "received",
+      "complete",
+    ]);
+  });
+
+  it("refuses another record under a name that is taken", async () => {
+    const ledger = openLedger();
+    const [, other] = await ledger.append([record(1), record(1, { ms: 5 })]);
+    expect(other).toMatchObject({ refused: "conflict", reason: expect.stringContaining("index 0") });
+    checkWhole(ledger);
+  });
+
+  it("refuses what is not a record, and takes the others of the same call", async () => {
+    const ledger = openLedger();
+    const large = record(9, { note: "x".repeat(5000) });
+    const [bad, good, tooLarge] = await ledger.append(["{}", record(1), large]);
+    expect(bad).toMatchObject({ refused: "malformed", reason: expect.stringContaining("iss") });
+    expect(placed(good).index).toBe(0);
+    expect(tooLarge).toMatchObject({ refused: "malformed", reason: expect.stringContaining("larger") });
+    checkWhole(ledger);
+  });
+
+  it.each([0, 1, 7])(
+    "loses nothing and keeps nothing of a transaction that failed after %i writes",
+    async writes => {
+      const sql = watchedSql();
+      const ledger = openLedger(sql);
+      await ledger.append([record("before")]);
+      sql.failAfter = writes;
+      const failed = ledger.append([record(1), record(2), record(3), record(4)]);
+      await expect(failed).rejects.toThrow("the disk is full");
+      checkWhole(ledger);
+      const again = await ledger.append([record(1), record(2), record(3), record(4)]);
+      expect(again.map(p => placed(p).index)).toEqual([1, 2, 3, 4]);
+      checkWhole(ledger);
+    },
+  );
+
+  it("never lets its time run backwards, whatever the clock does", async () => {
+    let now = AT;
+    const ledger = openLedger(undefined, () => now);
+    await ledger.append([record(1)]);
+    now -= 60_000;
+    await ledger.append([record(2)]);
+    now += 120_000;
+    await ledger.append([record(3)]);
+    const times = entriesOf(ledger).map(text => parseEntry(text).header.at);
+    expect(times).toEqual([
+      "2026-11-21T05:22:22.453Z",
+      "2026-11-21T05:22:22.453Z",
+      "2026-11-21T05:23:22.453Z",
+    ]);
+  });
+
+  it("says that it is busy when its pool is full, and takes records again afterwards", async () => {
+    const ledger = openLedger();
+    const calls = Array.from({ length: POOL_RECORDS_MAX / APPEND_RECORDS_MAX }, (_, call) =>
+      ledger.append(Array.from({ length: APPEND_RECORDS_MAX }, (_, n) => record(`${call}-${n}`))),
+    );
+    expect(await ledger.append([record("late")])).toMatchObject([{ refused: "busy" }]);
+    await Promise.all(calls);
+    expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX);
+  });
+
+  it("refuses storage that belongs to another ledger", () => {
+    const sql = openSqlite(":memory:");
+    openLedger(sql);
+    const open = () => new Ledger({ sql, origin: "other", kid: "k", now: () => 0, breathe: async () => {} });
+    expect(open).toThrow(`belongs to "${ORIGIN}", not to "other"`);
+  });
+});

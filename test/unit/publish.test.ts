@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
+import { parseNote } from "../../src/tlog/note.ts";
+import { bundle, tileBytes, tilesOfTree } from "../reference/note.ts";
+import { leafHash, mth } from "../reference/rfc6962.ts";
+import { createWorld, LEDGER, MemoryArchive, type World } from "../world.ts";
+
+async function grow(world: World, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 500) {
+    await world.append(...Array.from({ length: Math.min(left, 500) }, () => ({})));
+  }
+}
+
+function entries(world: World): Uint8Array[] {
+  return world.ledger.store.entries(0, 1e9).map(({ text }) => new TextEncoder().encode(text));
+}
+
+function hex(bytes: Uint8Array | undefined): string {
+  return Buffer.from(bytes ?? []).toString("hex");
+}
+
+function listing(world: World): string[] {
+  return [...world.archive.objects].map(([key, bytes]) => `${key} ${hex(bytes)}`).sort();
+}
+
+describe("publishing", () => {
+  it.each([1, 255, 256, 257, 600])(
+    "writes exactly the tiles of a tree of %i, as the reference makes them",
+    async size => {
+      const world = await createWorld();
+      await grow(world, size);
+      expect(await world.publish()).toBe(size);
+      const all = entries(world);
+      const leaves = all.map(leafHash);
+      const paths = tilesOfTree(size).map(path => `${LEDGER}/${path}`);
+      expect([...world.archive.objects.keys()].sort()).toEqual([...paths, `${LEDGER}/checkpoint`].sort());
+      for (const path of tilesOfTree(size)) {
+        const [, level, rest] = /^tile\/(entries|\d+)\/(.*)$/.exec(path)!;
+        const width = Number(/\.p\/(\d+)$/.exec(rest!)?.[1] ?? 256);
+        const n = Number(rest!.replace(/\.p\/\d+$/, "").replace(/[x/]/g, ""));
+        const expected =
+          level === "entries"
+            ? bundle(all.slice(n * 256, n * 256 + width))
+            : tileBytes(leaves, Number(level), n, width);
+        expect(hex(world.archive.objects.get(`${LEDGER}/${path}`)), path).toBe(hex(expected));
+      }
+      const note = new TextDecoder().decode(world.archive.objects.get(`${LEDGER}/checkpoint`));
+      const { root } = parseCheckpoint(parseNote(note).text);
+      expect(hex(root)).toBe(hex(mth(all)));
+    },
+  );
+
+  it("continues where it stopped, and rewrites nothing", async () => {
+    const world = await createWorld();
+    await grow(world, 300);
+    await world.publish();
+    const before = new Map(world.archive.objects);
+    await grow(world, 300);
+    await world.publish();
+    for (const [key, bytes] of before) {
+      if (!key.endsWith("/checkpoint")) expect(world.archive.objects.get(key)).toBe(bytes);
+    }
+  });
+
+  it("replays the same bytes after it was cut off anywhere", async () => {
+    const whole = await createWorld();
+    await grow(whole, 300);
+    await whole.publish();
+    for (let failing = 0; failing < whole.archive.objects.size; failing++) {
+      let left = failing;
+      class Flaky extends MemoryArchive {
+        override async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
+          // Fails once, every other time after the write was applied.
+          const applied = left % 2 === 0 ? await super.putIfAbsent(key, bytes) : undefined;
+          if (left-- === 0) throw new Error("the archive is out of reach");
+          return applied ?? super.putIfAbsent(key, bytes);
+        }
+      }
+      const world = await createWorld(new Flaky());
+      await grow(world, 300);
+      await world.publish().catch(error => expect(error.message).toContain("out of reach"));
+      await world.publish();
+      expect(listing(world)).toEqual(listing(whole));
+    }
+  });
+
+  it("never overwrites an object that holds other bytes, and then publishes no checkpoint", async () => {
+    const world = await createWorld();
+    await grow(world, 3);
+    const other = new Uint8Array([1, 2, 3]);
+    world.archive.objects.set(`${LEDGER}/tile/0/000.p/3`, other);
+    await expect(world.publish()).rejects.toThrow(`${LEDGER}/tile/0/000.p/3 already holds other bytes`);
+    expect(world.archive.objects.get(`${LEDGER}/tile/0/000.p/3`)).toBe(other);
+    expect(world.archive.objects.has(`${LEDGER}/checkpoint`)).toBe(false);
+  });
+});
