@@ -2,24 +2,23 @@
 // before it. It is a compact JWS of type `audit-anchor+jwt`, signed by a key that signs nothing else.
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
-import { encodeBase64url } from "../tlog/base64.ts";
+import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
+import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
+import { parseNote } from "../tlog/note.ts";
 import { type SigningKey, signJws, splitJws, type TrustedKey, verifyJws } from "./key.ts";
-import { decodeText, encodeText, readJson } from "./shape.ts";
+import { Count, decodeText, encodeText, Hash, Root, readExactJson, Time } from "./shape.ts";
 
 export const ANCHOR_TYPE = "audit-anchor+jwt";
 
 /** The largest anchor object, in bytes. */
 export const ANCHOR_BYTES_MAX = 4 * 1024 * 1024;
 
-const Hash = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, "expected base64url of 32 bytes"));
-const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-
 const PinSchema = v.looseObject({
   origin: v.pipe(v.string(), v.minLength(1)),
   size: Count,
   /** Standard base64, as in the checkpoint. */
-  root: v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, "expected base64 of 32 bytes")),
+  root: Root,
   /** The chain head: base64url of the leaf hash of entry `size - 1`. */
   head: Hash,
   /** The signed checkpoint, with its cosignatures. */
@@ -27,10 +26,10 @@ const PinSchema = v.looseObject({
 });
 
 const PayloadSchema = v.looseObject({
-  v: v.literal(1),
+  v: v.number(),
   iss: v.string(),
   epoch: Count,
-  time: v.pipe(v.string(), v.isoTimestamp()),
+  time: Time,
   /** base64url SHA-256 of the previous anchor object's bytes; 32 zero bytes for epoch 0. */
   prev: Hash,
   ledgers: v.array(PinSchema),
@@ -82,13 +81,47 @@ export async function openAnchor(text: string, keys: readonly TrustedKey[]): Pro
   }
   const jws = splitJws(text, "anchor");
   const [headerPart, payloadPart] = jws.input.split(".") as [string, string];
-  const header = readJson(HeaderSchema, decodeText(headerPart, "anchor header"), "anchor header");
+  const header = readExactJson(HeaderSchema, decodeText(headerPart, "anchor header"), "anchor header");
   if (encodeText(JSON.stringify(header)) !== headerPart) {
     throw new Fault("malformed", "anchor header: not in its one accepted spelling");
   }
-  const payload = readJson(PayloadSchema, decodeText(payloadPart, "anchor payload"), "anchor payload");
+  const payload = readExactJson(PayloadSchema, decodeText(payloadPart, "anchor payload"), "anchor payload");
   await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
+  checkPayload(payload);
   return { text, payload, digest: digestAnchor(text) };
+}
+
+/** An anchor says each thing twice or more; all of it must agree. */
+function checkPayload({ v: version, epoch, prev, ledgers }: AnchorPayload): void {
+  const what = `anchor ${epoch}`;
+  if (version !== 1) {
+    throw new Fault("unsupported", `${what}: of a version that is not known`, {
+      expected: "1",
+      found: `${version}`,
+    });
+  }
+  if (epoch === 0 && prev !== FIRST_ANCHOR_PREV) {
+    throw new Fault("malformed", `${what}: the first anchor names an anchor before it`, {
+      found: prev,
+    });
+  }
+  const origins = new Set<string>();
+  for (const { origin, size, root, checkpoint } of ledgers) {
+    const pinned = parseCheckpoint(parseNote(checkpoint).text);
+    if (origins.has(origin)) {
+      throw new Fault("malformed", `${what}: pins a ledger twice`, {
+        expected: "each origin once",
+        found: origin,
+      });
+    }
+    if (pinned.origin !== origin || pinned.size !== size || encodeBase64(pinned.root) !== root) {
+      throw new Fault("malformed", `${what}: pins something else than its checkpoint says`, {
+        expected: `${pinned.origin}, ${pinned.size} entries, root ${encodeBase64(pinned.root)}`,
+        found: `${origin}, ${size} entries, root ${root}`,
+      });
+    }
+    origins.add(origin);
+  }
 }
 
 /** base64url SHA-256 of an anchor object. */

@@ -52,8 +52,14 @@ export function digestDisclosure(disclosure: string): string {
  */
 export function openDisclosure(record: AuditRecord, disclosure: string): Disclosed {
   const parsed = parseDisclosure(disclosure);
+  if (["_sd", "_sd_alg", "..."].includes(parsed.name) || Object.hasOwn(record, parsed.name)) {
+    throw new Fault("malformed", `disclosure of "${parsed.name}": would replace a member of the record`, {
+      expected: "the name of a private field (RFC 9901 section 7.1)",
+      found: parsed.name,
+    });
+  }
   const digest = digestDisclosure(disclosure);
-  if (record._sd_alg !== "sha-256" || !record._sd?.includes(digest)) {
+  if (!record._sd?.includes(digest)) {
     throw new Fault("not-disclosed", `disclosure of "${parsed.name}": opens no digest of this record`, {
       expected: record._sd?.join(", ") ?? "a record with private fields",
       found: digest,

@@ -7,9 +7,9 @@
 import * as v from "valibot";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
-import { type Hash, leafHash } from "../tlog/tree.ts";
+import { type Hash as LeafHash, leafHash } from "../tlog/hash.ts";
 import { type AuditRecord, parseRecord } from "./record.ts";
-import { decodeText, encodeText, readJson } from "./shape.ts";
+import { Count, decodeText, encodeText, Hash, readExactJson, Time } from "./shape.ts";
 
 export const RECEIPT_TYPE = "audit-receipt+jwt";
 
@@ -36,25 +36,20 @@ export interface Entry {
   readonly text: string;
   readonly header: EntryHeader;
   readonly record: AuditRecord;
-  readonly leaf: Hash;
+  readonly leaf: LeafHash;
 }
 
 /** `prev` of entry 0. */
 export const FIRST_PREV = encodeBase64url(new Uint8Array(32));
-
-const Sha256 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, "expected base64url of 32 bytes"));
 
 const HeaderSchema = v.strictObject({
   alg: v.string(),
   kid: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
   typ: v.literal(RECEIPT_TYPE),
   origin: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
-  index: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  prev: Sha256,
-  at: v.pipe(
-    v.string(),
-    v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, "expected RFC 3339 UTC with ms"),
-  ),
+  index: Count,
+  prev: Hash,
+  at: Time,
 });
 
 const encoder = new TextEncoder();
@@ -71,11 +66,18 @@ export function formatHeader(header: EntryHeader): string {
  */
 export function parseHeader(text: string): EntryHeader {
   const json = decodeText(text, "protected header");
-  const header = readJson(HeaderSchema, json, "protected header");
+  const header = readExactJson(HeaderSchema, json, "protected header");
   if (formatHeader(header) !== text) {
     throw new Fault("malformed", "protected header: not in its one accepted spelling", {
       expected: "members in the order of the format, each once, without white space",
       found: json,
+    });
+  }
+  if (header.index === 0 && header.prev !== FIRST_PREV) {
+    throw new Fault("malformed", "protected header: the first entry names an entry before it", {
+      expected: FIRST_PREV,
+      found: header.prev,
+      index: 0,
     });
   }
   return header;
@@ -114,6 +116,6 @@ export function parseEntry(text: string): Entry {
 }
 
 /** The RFC 6962 leaf hash of an entry. */
-export function entryHash(text: string): Hash {
+export function entryHash(text: string): LeafHash {
   return leafHash(encoder.encode(text));
 }

@@ -136,7 +136,8 @@ function checkAlgorithm(key: TrustedKey, alg: string, what: string): void {
 
 function checkValidity(key: TrustedKey, time: string, what: string): void {
   const seconds = Date.parse(time) / 1000;
-  if (seconds < (key.nbf ?? -Infinity) || seconds >= (key.exp ?? Infinity)) {
+  // Written so that a time that is no time is outside of every window.
+  if (!(seconds >= (key.nbf ?? -Infinity) && seconds < (key.exp ?? Infinity))) {
     throw new Fault("key-not-valid", `${what}: of a time at which its key was not valid`, {
       expected: `between ${formatSeconds(key.nbf)} and ${formatSeconds(key.exp)}`,
       found: time,

@@ -6,7 +6,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
-import { readJson } from "./shape.ts";
+import { readExactJson, Time } from "./shape.ts";
 
 /** The largest record, in bytes of UTF-8. */
 export const RECORD_BYTES_MAX = 4096;
@@ -33,7 +33,7 @@ const RecordSchema = v.looseObject({
   iss: v.string(),
   jti: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
   iat: v.pipe(v.number(), v.safeInteger()),
-  time: v.pipe(v.string(), v.isoTimestamp()),
+  time: Time,
   stage: v.picklist(STAGES),
   ms: v.optional(v.number()),
   route: v.optional(v.string()),
@@ -53,7 +53,7 @@ const RecordSchema = v.looseObject({
   ),
   error: v.optional(v.string()),
   control: v.optional(v.looseObject({ type: v.string() })),
-  _sd_alg: v.optional(v.literal("sha-256")),
+  _sd_alg: v.optional(v.string()),
   _sd: v.optional(v.array(v.string())),
 });
 
@@ -82,7 +82,17 @@ export function formatRecord(record: AuditRecord): string {
  */
 export function parseRecord(text: string): AuditRecord {
   checkSize(text);
-  return readJson(RecordSchema, text, "record");
+  const record = readExactJson(RecordSchema, text, "record");
+  if (record._sd_alg !== undefined && record._sd_alg !== "sha-256") {
+    throw new Fault("unsupported", "record: private fields under a hash that is not accepted", {
+      expected: "sha-256",
+      found: record._sd_alg,
+    });
+  }
+  if (new Set(record._sd).size !== (record._sd?.length ?? 0)) {
+    throw new Fault("malformed", "record: the same private field twice (RFC 9901 section 7.1)");
+  }
+  return record;
 }
 
 /** A text as a record may hold it: itself, or a Summary when it is longer than TEXT_BYTES_MAX. */

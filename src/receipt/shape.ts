@@ -1,15 +1,41 @@
 // Reading foreign JSON: text in, a value of a known shape out, or a Fault that names the member.
 import * as v from "valibot";
-import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
+import { decodeBase64, decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
+import { HASH_BYTES } from "../tlog/hash.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** A moment as RFC 3339 in UTC with milliseconds: the spelling of Date.prototype.toISOString, and a real one. */
+export const Time = v.pipe(v.string(), v.check(isTime, "expected a real time like 2026-11-21T05:22:22.453Z"));
+
+/** A hash in base64url, in its one canonical encoding. */
+export const Hash = v.pipe(v.string(), v.check(hashIn(decodeBase64url), "expected base64url of 32 bytes"));
+
+/** A hash in standard base64, as checkpoints spell it. */
+export const Root = v.pipe(v.string(), v.check(hashIn(decodeBase64), "expected base64 of 32 bytes"));
+
+/** An index, a size, an epoch. */
+export const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
 /**
- * Reads JSON text of a shape.
+ * Reads JSON that is signed. It must be spelled as JSON.stringify would spell it: then it has no repeated
+ * member, and no two readers can see different things in it.
  * @throws Fault `malformed` that names `what`, the member, what was expected and what was found.
  */
+export function readExactJson<S extends v.GenericSchema>(
+  schema: S,
+  text: string,
+  what: string,
+): v.InferOutput<S> {
+  const value = readJson(schema, text, what);
+  const exact = JSON.stringify(JSON.parse(text));
+  if (exact === text) return value;
+  throw new Fault("malformed", `${what}: not in the one accepted spelling`, { expected: exact, found: text });
+}
+
+/** Reads JSON text of a shape. @throws Fault `malformed`, as readExactJson does. */
 export function readJson<S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
   let value: unknown;
   try {
@@ -39,4 +65,19 @@ export function decodeText(part: string, what: string): string {
   } catch {
     throw new Fault("malformed", `${what}: not UTF-8`, { expected: "UTF-8", found: part });
   }
+}
+
+function isTime(text: string): boolean {
+  const time = new Date(text);
+  return !Number.isNaN(time.getTime()) && time.toISOString() === text;
+}
+
+function hashIn(decode: (text: string) => Uint8Array): (text: string) => boolean {
+  return text => {
+    try {
+      return decode(text).length === HASH_BYTES;
+    } catch {
+      return false;
+    }
+  };
 }

@@ -62,7 +62,7 @@ export async function verifyEvidence(evidence: Evidence, trust: Trust): Promise<
   const receipt = parseReceipt(evidence.receipt ?? carriedReceipt(proof?.extra));
   const ledger = findLedger(trust, receipt.entry.header.origin);
   await verifySignature(receipt, trust.receiptKeys);
-  checkIssuer(receipt, trust);
+  checkIssuer(receipt.entry.record.iss, trust, "receipt");
 
   const matched =
     evidence.exchange === undefined ? [] : matchExchange(receipt, evidence.exchange, evidence.seed);
@@ -75,6 +75,7 @@ export async function verifyEvidence(evidence: Evidence, trust: Trust): Promise<
   if (evidence.anchor === undefined) return { rungs, receipt, matched, checkpoint };
 
   const { payload } = await openAnchor(evidence.anchor, trust.anchorKeys);
+  checkIssuer(payload.iss, trust, `anchor ${payload.epoch}`);
   const pin = payload.ledgers.find(candidate => candidate.origin === ledger.origin);
   if (pin === undefined) {
     throw new Fault("missing", `anchor ${payload.epoch}: does not pin the receipt's ledger`, {
@@ -133,12 +134,9 @@ function carriedReceipt(extra: Uint8Array | undefined): string {
   return new TextDecoder("latin1").decode(extra);
 }
 
-function checkIssuer(receipt: Receipt, trust: Trust): void {
-  if (receipt.entry.record.iss === trust.issuer) return;
-  throw new Fault("wrong-origin", "the receipt is by another issuer", {
-    expected: trust.issuer,
-    found: receipt.entry.record.iss,
-  });
+function checkIssuer(issuer: string, trust: Trust, what: string): void {
+  if (issuer === trust.issuer) return;
+  throw new Fault("wrong-origin", `${what}: by another issuer`, { expected: trust.issuer, found: issuer });
 }
 
 function checkIncluded(
@@ -187,11 +185,16 @@ function checkPinned(
     });
   }
   if (pinned.size === proven.size) return;
+  if (consistency === undefined) {
+    throw new Fault("missing", `anchor ${epoch} pins a later tree than the proof's`, {
+      expected: `a consistency proof from ${proven.size} to ${pinned.size} entries`,
+    });
+  }
   checkConsistency({
     size1: proven.size,
     root1: proven.root,
     size2: pinned.size,
     root2: pinned.root,
-    proof: consistency ?? [],
+    proof: consistency,
   });
 }

@@ -83,7 +83,12 @@ export function makeNoteKey(name: string, type: number, publicKey: Uint8Array): 
   }
   const named = sha256.create().update(encodeUtf8(`${name}\n`));
   const digest = named.update(Uint8Array.of(type)).update(publicKey).digest();
-  return { name, id: new DataView(digest.buffer).getUint32(0), type, publicKey: new Uint8Array(publicKey) };
+  return {
+    name,
+    id: new DataView(digest.buffer, digest.byteOffset).getUint32(0),
+    type,
+    publicKey: new Uint8Array(publicKey),
+  };
 }
 
 /**

@@ -8,6 +8,7 @@ import { Fault } from "./fault.ts";
 import { formatHash, type Hash, parseHash } from "./hash.ts";
 import { parseNote } from "./note.ts";
 
+const FAMILY = /^c2sp\.org\/tlog-proof@v\d{1,3}$/;
 const FIRST_LINE = "c2sp.org/tlog-proof@v1";
 const MAX_PROOF_LENGTH = 2 ** 20;
 /** No inclusion proof in a tree of less than 2^63 leaves is longer. */
@@ -30,15 +31,18 @@ export interface TlogProof {
  *   one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
  */
 export function parseProof(text: string): TlogProof {
-  if (text.length > MAX_PROOF_LENGTH) {
-    throw new Fault("too-large", "proof: larger than any honest one", {
-      expected: `at most ${MAX_PROOF_LENGTH} characters`,
-    });
-  }
+  requireLength(text);
   const end = text.indexOf("\n\n");
   if (end === -1) throw new Fault("malformed", "proof: no checkpoint after an empty line", { found: text });
   const lines = text.slice(0, end).split("\n");
-  if (lines.shift() !== FIRST_LINE) {
+  const first = lines.shift();
+  if (first !== FIRST_LINE) {
+    if (first !== undefined && FAMILY.test(first)) {
+      throw new Fault("unsupported", "proof: of a version that is not known", {
+        expected: FIRST_LINE,
+        found: first,
+      });
+    }
     throw new Fault("malformed", "proof: not a proof file", { expected: FIRST_LINE, found: text });
   }
   const extra = lines[0]?.startsWith("extra ")
@@ -65,7 +69,9 @@ export function formatProof({ extra, index, hashes, checkpoint }: TlogProof): st
     `index ${formatDecimal(index, "proof index")}`,
     ...hashes.map((hash, i) => formatHash(hash, `proof hash ${i}`)),
   ];
-  return `${lines.join("\n")}\n\n${checkpoint}`;
+  const text = `${lines.join("\n")}\n\n${checkpoint}`;
+  requireLength(text);
+  return text;
 }
 
 function parseExtra(encoded: string): Uint8Array {
@@ -85,6 +91,13 @@ function parseIndex(line: string | undefined): number {
 function parseHashes(lines: readonly string[]): Hash[] {
   requireFew(lines);
   return lines.map((line, i) => parseHash(line, `proof hash ${i}`));
+}
+
+function requireLength(text: string): void {
+  if (text.length <= MAX_PROOF_LENGTH) return;
+  throw new Fault("too-large", "proof: larger than any honest one", {
+    expected: `at most ${MAX_PROOF_LENGTH} characters`,
+  });
 }
 
 function requireFew(hashes: readonly unknown[]): void {

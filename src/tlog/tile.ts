@@ -1,7 +1,7 @@
 // Where the hashes and entries of a log are stored (C2SP tlog-tiles, text of 2026-02-05): in tiles of up to
 // 256, each at the one path that its level, position and width give it. A full tile never changes; the
 // partial tile at the right edge of a tree belongs to trees of that size only.
-import { requireCount } from "./decimal.ts";
+import { isCount, requireCount } from "./decimal.ts";
 import { Fault } from "./fault.ts";
 import { HASH_BYTES, type Hash } from "./hash.ts";
 
@@ -10,9 +10,6 @@ export const TILE_WIDTH = 256;
 
 /** The highest level that a tile path can name. */
 const MAX_LEVEL = 63;
-
-/** Longer than the path of any tile whose position is a safe integer. */
-const MAX_PATH_LENGTH = 64;
 
 /**
  * A tile: `width` (1 to 256) consecutive hashes at `level`, or, at level "entries", that many entries.
@@ -42,10 +39,7 @@ export function formatTilePath(tile: Tile): string {
  * @throws Fault `malformed` unless `path` is exactly what `formatTilePath` writes for some tile.
  */
 export function parseTilePath(path: string): Tile {
-  const match =
-    path.length <= MAX_PATH_LENGTH
-      ? /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/)*[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/.exec(path)
-      : null;
+  const match = /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/)*[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/.exec(path);
   if (match !== null) {
     const [, level, n, width] = match as unknown as [string, string, string, string | undefined];
     const tile: Tile = {
@@ -54,7 +48,7 @@ export function parseTilePath(path: string): Tile {
       width: width === undefined ? TILE_WIDTH : Number(width),
     };
     // One path for each tile: this turns away leading zeroes, and a full tile dressed as a partial one.
-    if (isTile(tile) && formatTilePath(tile) === path) return tile;
+    if (formatTilePath(tile) === path) return tile;
   }
   throw new Fault("malformed", "tile path: not the path of a tile", {
     expected: "tile/<level>/<x...position>[.p/<width>]",
@@ -121,21 +115,11 @@ function countAt(level: Tile["level"], size: number): number {
   return level === "entries" ? size : Math.floor(size / TILE_WIDTH ** level);
 }
 
-function isTile({ level, n, width }: Tile): boolean {
-  return (
-    (level === "entries" || (Number.isInteger(level) && level >= 0 && level <= MAX_LEVEL)) &&
-    Number.isSafeInteger(n) &&
-    n >= 0 &&
-    Number.isInteger(width) &&
-    width >= 1 &&
-    width <= TILE_WIDTH
-  );
-}
-
-function requireTile(tile: Tile): void {
-  if (isTile(tile)) return;
+function requireTile({ level, n, width }: Tile): void {
+  const levelExists = level === "entries" || (isCount(level) && level <= MAX_LEVEL);
+  if (levelExists && isCount(n) && Number.isInteger(width) && width >= 1 && width <= TILE_WIDTH) return;
   throw new Fault("malformed", "tile: there can be no such tile", {
-    expected: `level 0 to ${MAX_LEVEL} or entries, position from 0, width 1 to ${TILE_WIDTH}`,
-    found: `level ${tile.level}, position ${tile.n}, width ${tile.width}`,
+    expected: `level 0 to ${MAX_LEVEL} or entries, position 0 to 2^53 - 1, width 1 to ${TILE_WIDTH}`,
+    found: `level ${level}, position ${n}, width ${width}`,
   });
 }

@@ -132,8 +132,8 @@ export function checkInclusion(claim: InclusionClaim): void {
 }
 
 /**
- * Checks that a tree extends another (RFC 6962 section 2.1.2). Every tree begins with the empty one, with an empty proof; that proves nothing about
- * `root2`.
+ * Checks that a tree extends another (RFC 6962 section 2.1.2). Every tree extends the empty one, with an empty
+ * proof; that proves nothing about `root2`.
  * @throws Fault `malformed` when this cannot be a proof about such trees: sizes that are not counts or
  *   run backwards, a hash that is not 32 bytes, too many or too few hashes, an empty tree with
  *   another root than the empty tree's. `forked` when the proof does not lead to both roots.

@@ -30,11 +30,7 @@ export interface AddCheckpoint {
  *   `too-large` for one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
  */
 export function parseAddCheckpoint(body: string): AddCheckpoint {
-  if (body.length > MAX_REQUEST_LENGTH) {
-    throw new Fault("too-large", "add-checkpoint: larger than any honest one", {
-      expected: `at most ${MAX_REQUEST_LENGTH} characters`,
-    });
-  }
+  requireLength(body);
   const end = body.indexOf("\n\n");
   const [first, ...lines] = body.slice(0, Math.max(end, 0)).split("\n");
   if (!first?.startsWith("old ")) {
@@ -64,7 +60,9 @@ export function formatAddCheckpoint(request: AddCheckpoint): string {
     `old ${formatDecimal(request.oldSize, "add-checkpoint old size")}`,
     ...request.proof.map((hash, i) => formatHash(hash, `add-checkpoint proof hash ${i}`)),
   ];
-  return `${lines.join("\n")}\n\n${request.checkpoint}`;
+  const body = `${lines.join("\n")}\n\n${request.checkpoint}`;
+  requireLength(body);
+  return body;
 }
 
 /**
@@ -103,6 +101,13 @@ export async function openAnswer(
       throw new Fault("malformed", `witness's answer: the cosignature of ${key.name} has no time`);
   }
   return cosignatures;
+}
+
+function requireLength(body: string): void {
+  if (body.length <= MAX_REQUEST_LENGTH) return;
+  throw new Fault("too-large", "add-checkpoint: larger than any honest one", {
+    expected: `at most ${MAX_REQUEST_LENGTH} characters`,
+  });
 }
 
 function requireFew(hashes: readonly unknown[]): void {

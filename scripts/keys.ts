@@ -1,0 +1,105 @@
+// The key set of an edge: the three private keys that sign receipts, checkpoints and anchors, and the
+// operator's token. Whatever is kept in a folder is made once, is whole or not there at all, and can be
+// read by its owner alone; two processes that start at once end up with the same keys.
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
+import { importSigningKey } from "../src/receipt/key.ts";
+
+/** The names of the signing keys, as the worker knows them. Each signs one kind of thing and no other. */
+export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as const;
+
+/** Every secret of the worker: each signing key as JSON text of its JWK, and the token's SHA-256 in hex. */
+export type KeySet = Record<(typeof SIGNING_KEYS)[number] | "OPERATOR_TOKEN_SHA256", string>;
+
+/** A new private Ed25519 key: the JSON text of a JWK (RFC 8037) with its thumbprint (RFC 7638) as `kid`. */
+export async function makeSigningKey(): Promise<string> {
+  const { privateKey } = await generateKeyPair("Ed25519", { extractable: true });
+  const { d, x } = await exportJWK(privateKey);
+  const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: x! });
+  return JSON.stringify({ kty: "OKP", crv: "Ed25519", d, x, kid, alg: "Ed25519" });
+}
+
+/** The `kid` of a signing key: the part of it that may be shown. */
+export function publicName(signingKey: string): string {
+  return (JSON.parse(signingKey) as { kid: string }).kid;
+}
+
+/** What the worker keeps of the operator's token: its SHA-256 in hex. */
+export function hashToken(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}
+
+/**
+ * The key set kept in a folder, made on first use: the signing keys in `secrets.json`, the operator's
+ * token in `operator-token`.
+ * @throws Error that names the file, when it holds no key set.
+ */
+export async function openKeySet(folder: string): Promise<KeySet> {
+  const path = join(folder, "secrets.json");
+  const keys = parseSigningKeys(
+    await readOrMake(path, async () => JSON.stringify(await makeSigningKeys(), null, 2)),
+  );
+  if (keys === undefined) throw new Error(`${path} does not hold the keys ${SIGNING_KEYS.join(", ")}`);
+  for (const name of SIGNING_KEYS) await importSigningKey(keys[name], `${path}: ${name}`);
+  return { ...keys, OPERATOR_TOKEN_SHA256: hashToken(await openOperatorToken(folder)) };
+}
+
+/** The operator's bearer token kept in a folder, made on first use: 32 random bytes in base64url. */
+export async function openOperatorToken(folder: string): Promise<string> {
+  const text = await readOrMake(operatorTokenPath(folder), async () => randomBytes(32).toString("base64url"));
+  return text.trim();
+}
+
+export function operatorTokenPath(folder: string): string {
+  return join(folder, "operator-token");
+}
+
+/**
+ * The text of a file. If there is no such file, `make` says what shall be in it; when several ask at once,
+ * the text of one of them is kept and all of them get that one.
+ */
+export async function readOrMake(path: string, make: () => Promise<string>): Promise<string> {
+  const present = await readIfPresent(path);
+  if (present !== undefined) return present;
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.${randomUUID()}`;
+  const file = await open(draft, "wx", 0o600);
+  try {
+    await file.writeFile(`${await make()}\n`);
+    await file.sync();
+    await link(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    await file.close();
+    await unlink(draft);
+  }
+  return readFile(path, "utf8");
+}
+
+/** The text of a file, or undefined when there is none. */
+export async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function makeSigningKeys(): Promise<Record<string, string>> {
+  const keys: Record<string, string> = {};
+  for (const name of SIGNING_KEYS) keys[name] = await makeSigningKey();
+  return keys;
+}
+
+function parseSigningKeys(text: string): Pick<KeySet, (typeof SIGNING_KEYS)[number]> | undefined {
+  try {
+    const keys = JSON.parse(text) as KeySet;
+    return SIGNING_KEYS.every(name => typeof keys[name] === "string") ? keys : undefined;
+  } catch {
+    return undefined;
+  }
+}
