@@ -1,7 +1,7 @@
 // The read side, below the reserved prefix: everything that a client or an auditor needs to check a
 // receipt. It reads the archive as they could themselves; only finding an exchange asks the ledger.
 //
-// Who may call what: keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
+// Who may call what: health, keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
 // hashes and signatures. A receipt is given to whoever knows its exchange's id, which has 74 random bits.
 // Entry bundles hold every record, so they are for the operator.
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -61,6 +61,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
+    .get("/health", () => health(options))
     .get("/anchors", async () => json({ latest: (await latestAnchor()) ?? null }))
     .get("/anchors/:epoch", async ({ params }) => {
       const epoch = /^(\d{1,10})(\.jws)?$/.exec(params.epoch!)?.[1];
@@ -83,6 +84,25 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     response.headers.set("access-control-allow-origin", "*");
     return request.method === "HEAD" ? new Response(null, response) : response;
   };
+}
+
+/** Whether every ledger takes records, how far it is, and why not if it does not: 200 only if all do. */
+async function health({ ledgers }: ReadOptions): Promise<Response> {
+  const states = await Promise.all(
+    [...ledgers].map(async ([name, connect]) => {
+      try {
+        const status = await connect().status();
+        return { name, state: status.halted === undefined ? "open" : "halted", ...status };
+      } catch {
+        return { name, state: "unreachable" };
+      }
+    }),
+  );
+  const well = states.every(({ state }) => state === "open");
+  return new Response(`${JSON.stringify({ ledgers: states })}\n`, {
+    status: well ? 200 : 503,
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
+  });
 }
 
 /** The newest receipt of an exchange: of its ending, once it has ended. */

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { APPEND_RECORDS_MAX, Ledger, type Placement, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
-import { parseEntry } from "../../src/receipt/entry.ts";
+import { entryHash, parseEntry } from "../../src/receipt/entry.ts";
+import { makeJti } from "../../src/receipt/jti.ts";
 import { rootOf } from "../../src/tlog/tree.ts";
 import { mth } from "../reference/rfc6962.ts";
 
@@ -31,19 +32,28 @@ function watchedSql(): Sql & { transactions: number; failAfter?: number } {
   };
 }
 
-function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT): Ledger {
+function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT, more = {}): Ledger {
   return new Ledger({
     sql,
+    issuer: "https://a",
     origin: ORIGIN,
-    kid: "kid",
+    identity: { receipt: "kid", checkpoint: "vkey", policy: "1f3870be" },
+    published: async () => undefined,
     now,
+    random: count => crypto.getRandomValues(new Uint8Array(count)),
     breathe: () => new Promise(r => setImmediate(r)),
+    recheck: async () => {},
+    ...more,
   });
+}
+
+function jti(n: number | string): string {
+  return makeJti(AT, createHash("sha256").update(`${n}`).digest().subarray(0, 16));
 }
 
 function record(n: number | string, more: object = {}): string {
   const time = new Date(AT).toISOString();
-  return JSON.stringify({ iss: "https://a", jti: `jti-${n}`, iat: 1, time, stage: "complete", ...more });
+  return JSON.stringify({ iss: "https://a", jti: jti(n), iat: 1, time, stage: "complete", ...more });
 }
 
 function placed(placement: Placement | undefined): { index: number; header: string } {
@@ -76,7 +86,7 @@ describe("the ledger", () => {
   it("gives records consecutive indexes, in the order they came", async () => {
     const ledger = openLedger();
     const placements = await Promise.all([ledger.append([record(1), record(2)]), ledger.append([record(3)])]);
-    expect(placements.flat().map(p => placed(p).index)).toEqual([0, 1, 2]);
+    expect(placements.flat().map(p => placed(p).index)).toEqual([1, 2, 3]);
     checkWhole(ledger);
   });
 
@@ -84,15 +94,15 @@ describe("the ledger", () => {
     const ledger = openLedger();
     const text = record(1);
     const [placement] = await ledger.append([text]);
-    const [stored] = entriesOf(ledger);
+    const [, stored] = entriesOf(ledger);
     expect(stored).toBe(`${placed(placement).header}.${Buffer.from(text).toString("base64url")}`);
     expect(parseEntry(stored!).header).toEqual({
       alg: "Ed25519",
       kid: "kid",
       typ: "audit-receipt+jwt",
       origin: ORIGIN,
-      index: 0,
-      prev: "A".repeat(43),
+      index: 1,
+      prev: Buffer.from(entryHash(entriesOf(ledger)[0]!)).toString("base64url"),
       at: "2026-11-21T05:22:22.453Z",
     });
   });
@@ -120,13 +130,13 @@ describe("the ledger", () => {
     const [again] = await openLedger(sql).append([record(1)]);
     expect(twice).toEqual(first);
     expect(again).toEqual(first);
-    expect(entriesOf(openLedger(sql))).toHaveLength(1);
+    expect(entriesOf(openLedger(sql))).toHaveLength(2);
   });
 
   it("keeps the stages of one exchange apart", async () => {
     const ledger = openLedger();
     await ledger.append([record(1, { stage: "received" }), record(1, { stage: "complete" })]);
-    expect(ledger.store.findEntries("jti-1").map(({ text }) => parseEntry(text).record.stage)).toEqual([
+    expect((await ledger.find(jti(1))).map(text => parseEntry(text).record.stage)).toEqual([
       "received",
       "complete",
     ]);
@@ -135,7 +145,7 @@ describe("the ledger", () => {
   it("refuses another record under a name that is taken", async () => {
     const ledger = openLedger();
     const [, other] = await ledger.append([record(1), record(1, { ms: 5 })]);
-    expect(other).toMatchObject({ refused: "conflict", reason: expect.stringContaining("index 0") });
+    expect(other).toMatchObject({ refused: "conflict", reason: expect.stringContaining("index 1") });
     checkWhole(ledger);
   });
 
@@ -144,7 +154,7 @@ describe("the ledger", () => {
     const large = record(9, { note: "x".repeat(5000) });
     const [bad, good, tooLarge] = await ledger.append(["{}", record(1), large]);
     expect(bad).toMatchObject({ refused: "malformed", reason: expect.stringContaining("iss") });
-    expect(placed(good).index).toBe(0);
+    expect(placed(good).index).toBe(1);
     expect(tooLarge).toMatchObject({ refused: "malformed", reason: expect.stringContaining("larger") });
     checkWhole(ledger);
   });
@@ -160,7 +170,7 @@ describe("the ledger", () => {
       await expect(failed).rejects.toThrow("the disk is full");
       checkWhole(ledger);
       const again = await ledger.append([record(1), record(2), record(3), record(4)]);
-      expect(again.map(p => placed(p).index)).toEqual([1, 2, 3, 4]);
+      expect(again.map(p => placed(p).index)).toEqual([2, 3, 4, 5]);
       checkWhole(ledger);
     },
   );
@@ -173,7 +183,8 @@ describe("the ledger", () => {
     await ledger.append([record(2)]);
     now += 120_000;
     await ledger.append([record(3)]);
-    const times = entriesOf(ledger).map(text => parseEntry(text).header.at);
+    const entries = entriesOf(ledger).map(text => parseEntry(text));
+    const times = entries.filter(({ record }) => record.stage !== "control").map(({ header }) => header.at);
     expect(times).toEqual([
       "2026-11-21T05:22:22.453Z",
       "2026-11-21T05:22:22.453Z",
@@ -186,15 +197,16 @@ describe("the ledger", () => {
     const calls = Array.from({ length: POOL_RECORDS_MAX / APPEND_RECORDS_MAX }, (_, call) =>
       ledger.append(Array.from({ length: APPEND_RECORDS_MAX }, (_, n) => record(`${call}-${n}`))),
     );
+    await ledger.check();
     expect(await ledger.append([record("late")])).toMatchObject([{ refused: "busy" }]);
     await Promise.all(calls);
-    expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX);
+    expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX + 1);
   });
 
   it("refuses storage that belongs to another ledger", () => {
     const sql = openSqlite(":memory:");
     openLedger(sql);
-    const open = () => new Ledger({ sql, origin: "other", kid: "k", now: () => 0, breathe: async () => {} });
+    const open = () => openLedger(sql, undefined, { origin: "other" });
     expect(open).toThrow(`belongs to "${ORIGIN}", not to "other"`);
   });
 });
