@@ -145,9 +145,12 @@ export class Ledger {
     return Promise.all(this.store.findPlaces(jti).map(index => this.#entry(index)));
   }
 
-  /** Keeps storage bounded: lets go what the archive has, and places past their retention. */
+  /**
+   * Keeps storage bounded: lets go what the archive has, and places past their retention. It is measured by
+   * the newest entry's time, which never runs backwards, and not by the clock: what is let go is stale for ever.
+   */
   prune(): void {
-    this.store.transaction(() => this.store.prune(this.#options.now() - PLACE_RETENTION_MS));
+    this.store.transaction(() => this.store.prune(this.store.head().at - PLACE_RETENTION_MS));
   }
 
   #wait(records: readonly string[]): Promise<Placed[]> {

@@ -87,17 +87,18 @@ function tileBytes(store: Store, tile: Tile): Uint8Array {
   const from = tile.n * TILE_WIDTH;
   const to = from + tile.width;
   if (tile.level === "entries") {
-    return encodeBundle(store.entries(from, to).map(({ text }) => encoder.encode(text)));
+    const entries = requireWhole(tile, store.entries(from, to));
+    return encodeBundle(entries.map(({ text }) => encoder.encode(text)));
   }
   const bytes = new Uint8Array(tile.width * HASH_BYTES);
-  const hashes = store.hashes(tile.level, from, to);
-  if (hashes.length !== tile.width) {
-    throw new Error(
-      `ledger: ${formatTilePath(tile)} needs ${tile.width} hashes, storage has ${hashes.length}`,
-    );
-  }
-  hashes.forEach((hash, i) => {
+  requireWhole(tile, store.hashes(tile.level, from, to)).forEach((hash, i) => {
     bytes.set(hash, i * HASH_BYTES);
   });
   return bytes;
+}
+
+/** Another publication may have overtaken this one, and let go what this one was about to write. */
+function requireWhole<T>(tile: Tile, rows: readonly T[]): readonly T[] {
+  if (rows.length === tile.width) return rows;
+  throw new Error(`ledger: ${formatTilePath(tile)} needs ${tile.width} rows, storage has ${rows.length}`);
 }

@@ -46,9 +46,10 @@ interface Found {
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const FRESH = "no-cache";
 
-/** The longest that a request may ask to wait (RFC 7240 `wait`), in seconds, and how often it looks. */
+/** The longest that a request may ask to wait (RFC 7240 `wait`), in seconds, and between two looks, in ms. */
 const WAIT_SECONDS_MAX = 20;
-const WAIT_STEP_MS = 100;
+const WAIT_STEP_MIN_MS = 100;
+const WAIT_STEP_MAX_MS = 1600;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -71,8 +72,8 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
         ? notFound(`there is no anchor ${epoch}`)
         : bytes(object, "application/jose");
     })
-    .get("/receipts/:jti/proof", request => untilFound(request, () => prove(options, request.params.jti!)))
-    .get("/receipts/:jti", request => untilFound(request, () => reissue(options, request.params.jti!)))
+    .get("/receipts/:jti/proof", request => untilSettled(request, () => prove(options, request.params.jti!)))
+    .get("/receipts/:jti", request => untilSettled(request, () => reissue(options, request.params.jti!)))
     .get("/:ledger/checkpoint", ({ params }) => readObject(options, params.ledger!, "checkpoint"))
     .get("/:ledger/tile/:path+", ({ params, headers }) =>
       readTile(options, params.ledger!, `tile/${params.path}`, headers),
@@ -112,7 +113,7 @@ async function reissue(options: ReadOptions, jti: string): Promise<Response> {
   const receipt = await issueReceipt(found.text, options.receiptKey);
   return isFinal(parseEntry(found.text).record.stage)
     ? text("application/jwt", receipt)
-    : text("application/jwt", receipt, { "audit-stage": "open" });
+    : text("application/jwt", receipt, { "audit-stage": "open", "retry-after": "1" });
 }
 
 /** A `.tlog-proof` of the newest receipt of an exchange, under the published checkpoint. */
@@ -148,15 +149,17 @@ async function find(options: ReadOptions, jti: string): Promise<Found | undefine
   return undefined;
 }
 
-/** Asks again until there is an answer, for as long as the client wants to wait (RFC 7240 section 4.3). */
-async function untilFound(request: Request, ask: () => Promise<Response>): Promise<Response> {
+/**
+ * Asks again while the answer is only a matter of time, for as long as the client wants to wait (RFC 7240
+ * section 4.3). An exchange that is not known is not waited for.
+ */
+async function untilSettled(request: Request, ask: () => Promise<Response>): Promise<Response> {
   const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1] ?? "0";
   const deadline = Date.now() + Math.min(Number(wanted), WAIT_SECONDS_MAX) * 1000;
-  for (;;) {
+  for (let stepMs = WAIT_STEP_MIN_MS; ; stepMs = Math.min(stepMs * 2, WAIT_STEP_MAX_MS)) {
     const response = await ask();
-    const settled = response.status !== 404 && !response.headers.has("audit-stage");
-    if (settled || Date.now() >= deadline) return response;
-    await new Promise(resolve => setTimeout(resolve, WAIT_STEP_MS));
+    if (!response.headers.has("retry-after") || Date.now() >= deadline) return response;
+    await new Promise(resolve => setTimeout(resolve, stepMs));
   }
 }
 

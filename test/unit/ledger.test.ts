@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { APPEND_RECORDS_MAX, Ledger, type Placement, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
+import {
+  APPEND_RECORDS_MAX,
+  type Identity,
+  Ledger,
+  type Placement,
+  POOL_RECORDS_MAX,
+} from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { entryHash, parseEntry } from "../../src/receipt/entry.ts";
@@ -32,12 +38,14 @@ function watchedSql(): Sql & { transactions: number; failAfter?: number } {
   };
 }
 
+const IDENTITY: Identity = { receipt: "kid", checkpoint: "vkey", policy: "1f3870be" };
+
 function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT, more = {}): Ledger {
   return new Ledger({
     sql,
     issuer: "https://a",
     origin: ORIGIN,
-    identity: { receipt: "kid", checkpoint: "vkey", policy: "1f3870be" },
+    identity: IDENTITY,
     published: async () => undefined,
     now,
     random: count => crypto.getRandomValues(new Uint8Array(count)),
@@ -63,6 +71,14 @@ function placed(placement: Placement | undefined): { index: number; header: stri
 
 function entriesOf(ledger: Ledger): string[] {
   return ledger.store.entries(0, 1e9).map(({ text }) => text);
+}
+
+/** What the ledger's control records say, each with its index, in the order of the ledger. */
+function controlsOf(ledger: Ledger): [index: number, control: unknown][] {
+  return entriesOf(ledger)
+    .map(text => parseEntry(text))
+    .filter(({ record }) => record.stage === "control")
+    .map(({ header, record }) => [header.index, record.control]);
 }
 
 /** Everything that the ledger promises of what it holds, recomputed without its code. */
@@ -208,5 +224,127 @@ describe("the ledger", () => {
     openLedger(sql);
     const open = () => openLedger(sql, undefined, { origin: "other" });
     expect(open).toThrow(`belongs to "${ORIGIN}", not to "other"`);
+  });
+});
+
+describe("the ledger's own history", () => {
+  const genesis = [0, { type: "genesis", v: 1, iss: "https://a", origin: ORIGIN, ...IDENTITY }];
+
+  it("begins with entry 0, which names the format, the origin, the keys and the policy", async () => {
+    const ledger = openLedger();
+    expect(placed((await ledger.append([record(1)]))[0]).index).toBe(1);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+    const { header, record: told } = parseEntry(entriesOf(ledger)[0]!);
+    expect(header.prev).toBe(Buffer.alloc(32).toString("base64url"));
+    expect(told).toMatchObject({ iss: "https://a", time: header.at, iat: Math.floor(AT / 1000) });
+    expect(await ledger.find(told.jti)).toEqual([entriesOf(ledger)[0]]);
+    checkWhole(ledger);
+  });
+
+  it("begins even if the first record is refused", async () => {
+    const ledger = openLedger();
+    expect(await ledger.append(["{}"])).toMatchObject([{ refused: "malformed" }]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+  });
+
+  it("says nothing more while nothing changes, however often the ledger is started", async () => {
+    const sql = openSqlite(":memory:");
+    for (let n = 0; n < 3; n++) await openLedger(sql).append([record(n)]);
+    expect(controlsOf(openLedger(sql))).toEqual([genesis]);
+  });
+
+  it.each<[string, Partial<Identity>, object[]]>([
+    [
+      "another receipt key",
+      { receipt: "kid 2" },
+      [
+        { type: "key-added", use: "receipt", key: "kid 2" },
+        { type: "key-retired", use: "receipt", key: "kid" },
+      ],
+    ],
+    [
+      "another checkpoint key",
+      { checkpoint: "vkey 2" },
+      [
+        { type: "key-added", use: "checkpoint", key: "vkey 2" },
+        { type: "key-retired", use: "checkpoint", key: "vkey" },
+      ],
+    ],
+    [
+      "another policy",
+      { policy: "00000000" },
+      [{ type: "policy-changed", from: "1f3870be", to: "00000000" }],
+    ],
+    [
+      "everything else",
+      { receipt: "kid 2", checkpoint: "vkey 2", policy: "00000000" },
+      [
+        { type: "key-added", use: "receipt", key: "kid 2" },
+        { type: "key-retired", use: "receipt", key: "kid" },
+        { type: "key-added", use: "checkpoint", key: "vkey 2" },
+        { type: "key-retired", use: "checkpoint", key: "vkey" },
+        { type: "policy-changed", from: "1f3870be", to: "00000000" },
+      ],
+    ],
+  ])("tells once of a start with %s, before the first record of that start", async (_what, change, told) => {
+    const sql = openSqlite(":memory:");
+    await openLedger(sql).append([record(1)]);
+    const identity = { ...IDENTITY, ...change };
+    for (const n of [2, 3]) await openLedger(sql, undefined, { identity }).append([record(n)]);
+    const ledger = openLedger(sql, undefined, { identity });
+    expect(controlsOf(ledger)).toEqual([genesis, ...told.map((control, i) => [2 + i, control])]);
+    expect(parseEntry(entriesOf(ledger)[2 + told.length]!).record.jti).toBe(jti(2));
+    expect(parseEntry(entriesOf(ledger).at(-1)!).header.kid).toBe(identity.receipt);
+    checkWhole(ledger);
+  });
+
+  it("tells of a change back as of any other", async () => {
+    const sql = openSqlite(":memory:");
+    for (const policy of ["1f3870be", "00000000", "1f3870be"]) {
+      await openLedger(sql, undefined, { identity: { ...IDENTITY, policy } }).append([]);
+    }
+    expect(controlsOf(openLedger(sql)).slice(1)).toEqual([
+      [1, { type: "policy-changed", from: "1f3870be", to: "00000000" }],
+      [2, { type: "policy-changed", from: "00000000", to: "1f3870be" }],
+    ]);
+  });
+
+  it("is told again when the transaction that told it failed", async () => {
+    const sql = watchedSql();
+    sql.failAfter = 3;
+    const ledger = openLedger(sql);
+    await expect(ledger.append([record(1), record(2)])).rejects.toThrow("the disk is full");
+    expect(entriesOf(ledger)).toEqual([]);
+    await ledger.append([record(1)]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+    checkWhole(ledger);
+  });
+
+  it("tells once of a clock that has fallen behind, across starts, until it has caught up", async () => {
+    const sql = openSqlite(":memory:");
+    let now = AT;
+    const append = (n: number) => openLedger(sql, () => now).append([record(n)]);
+    await append(1);
+    for (const [n, behind] of [60_000, 30_000, 45_000, 1].entries()) {
+      now = AT - behind;
+      await append(2 + n);
+    }
+    const behind = [2, { type: "clock-behind", ms: 60_000 }];
+    expect(controlsOf(openLedger(sql))).toEqual([genesis, behind]);
+    now = AT;
+    await append(6);
+    now = AT - 1001;
+    await append(7);
+    expect(controlsOf(openLedger(sql))).toEqual([genesis, behind, [8, { type: "clock-behind", ms: 1001 }]]);
+    checkWhole(openLedger(sql));
+  });
+
+  it("does not tell of the small corrections that every clock needs", async () => {
+    let now = AT;
+    const ledger = openLedger(undefined, () => now);
+    await ledger.append([record(1)]);
+    now = AT - 1000;
+    await ledger.append([record(2)]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
   });
 });
