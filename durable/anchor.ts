@@ -20,7 +20,7 @@ import { encodeBase64, encodeBase64url } from "../src/tlog/base64.ts";
 import { type Checkpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
-import { tileAt, tileHashes } from "../src/tlog/tile.ts";
+import { TILE_WIDTH, tileAt, tileHashes } from "../src/tlog/tile.ts";
 import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
 import type { Archive } from "./archive.ts";
 import type { Sql } from "./sql.ts";
@@ -73,7 +73,14 @@ export class Anchorer {
     const time = new Date(now()).toISOString();
     const prev = last?.digest ?? FIRST_ANCHOR_PREV;
     const text = await issueAnchor({ v: 1, iss: issuer, epoch, time, prev, ledgers: pins, lock }, key);
-    this.#options.sql.all("INSERT INTO anchor VALUES (?, ?, 0)", epoch, text);
+    // Another writer may have gone on meanwhile. Then this anchor is not the next one any more, and never was.
+    const intent = this.#options.sql.all(
+      "INSERT INTO anchor SELECT ?, ?, 0 WHERE ? > (SELECT coalesce(max(epoch), -1) FROM anchor) RETURNING epoch",
+      epoch,
+      text,
+      epoch,
+    );
+    if (intent.length === 0) throw new Error(`anchor ${epoch}: was made by another writer meanwhile`);
     await this.#finish();
     return epoch;
   }
@@ -190,7 +197,7 @@ async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedge
 
 /** The leaf hash of the newest entry: the last hash of the rightmost tile of level 0. */
 async function readHead(size: number, get: Get): Promise<string> {
-  const tile = tileAt(0, Math.floor((size - 1) / 256), size);
+  const tile = tileAt(0, Math.floor((size - 1) / TILE_WIDTH), size);
   if (tile === undefined) return FIRST_ANCHOR_PREV;
   const [data] = await readTiles(get, [tile]);
   return encodeBase64url(tileHashes(tile, data!).at(-1)!);

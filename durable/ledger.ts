@@ -148,9 +148,10 @@ export class Ledger {
   /**
    * Keeps storage bounded: lets go what the archive has, and places past their retention. It is measured by
    * the newest entry's time, which never runs backwards, and not by the clock: what is let go is stale for ever.
+   * @returns whether there is more; no call holds up appends for long.
    */
-  prune(): void {
-    this.store.transaction(() => this.store.prune(this.store.head().at - PLACE_RETENTION_MS));
+  prune(): boolean {
+    return this.store.transaction(() => this.store.prune(this.store.head().at - PLACE_RETENTION_MS));
   }
 
   #wait(records: readonly string[]): Promise<Placed[]> {

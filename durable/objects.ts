@@ -126,11 +126,12 @@ export class LedgerObject extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     // Set again first: whatever happens below, somebody will look again.
     await this.ctx.storage.setAlarm(Date.now() + RETRY_DELAY_MS);
+    let more: boolean;
     try {
       await this.#ledger.check();
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
-      this.#ledger.prune();
+      more = this.#ledger.prune();
     } catch (error) {
       if (error instanceof Fault) this.#ledger.halt(error);
       console.error("publish:", error);
@@ -138,7 +139,7 @@ export class LedgerObject extends DurableObject<Env> {
     }
     await this.env.ANCHOR.get(this.env.ANCHOR.idFromName(ANCHOR_OBJECT)).arm();
     const { store } = this.#ledger;
-    if (store.published() === store.head().frontier.size) {
+    if (!more && store.published() === store.head().frontier.size) {
       this.#armed = false;
       await this.ctx.storage.deleteAlarm();
     } else {

@@ -31,10 +31,11 @@ const decoder = new TextDecoder();
  */
 export async function publish(options: PublishOptions): Promise<number> {
   const { store, archive, name } = options;
+  if (store.head().frontier.size === store.published()) return store.published();
+  const present = await archive.get(`${name}/checkpoint`);
+  // Read after the checkpoint: another publication may run, and what it has published is not ahead of this.
   const { frontier } = store.head();
   const before = store.published();
-  if (frontier.size === before) return before;
-  const present = await archive.get(`${name}/checkpoint`);
   await checkNotAhead(present, frontier.size, options);
 
   for (const tile of tilesBetween(before, frontier.size)) {

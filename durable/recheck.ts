@@ -32,16 +32,19 @@ const decoder = new TextDecoder();
  */
 export async function recheck(options: RecheckOptions): Promise<void> {
   const { store, ledger, published } = options;
-  const size = store.head().frontier.size;
-  const note = await published("checkpoint");
+  // The ledger may grow meanwhile, written by an instance that has not ended. So what must be behind is read
+  // before what must be ahead of it: published size, anchor, checkpoint, size.
+  const before = store.published();
   const anchored = await newestPin(options);
+  const note = await published("checkpoint");
   if (note === undefined) {
-    if (store.published() === 0 && anchored === undefined) return;
+    if (before === 0 && anchored === undefined) return;
     throw new Fault("missing", `${ledger.origin}: its checkpoint is gone from the archive`, {
-      expected: `a tree of at least ${Math.max(store.published(), anchored?.size ?? 0)} entries`,
+      expected: `a tree of at least ${Math.max(before, anchored?.size ?? 0)} entries`,
     });
   }
   const { checkpoint } = await openCheckpoint(decoder.decode(note), ledger.keys);
+  const size = store.head().frontier.size;
   const newest = Math.max(checkpoint.size, anchored?.size ?? 0);
   if (size < newest) {
     throw new Fault("rolled-back", `${ledger.origin}: storage is older than what was published`, {
@@ -49,9 +52,9 @@ export async function recheck(options: RecheckOptions): Promise<void> {
       found: `${size} entries`,
     });
   }
-  if (checkpoint.size < store.published()) {
+  if (checkpoint.size < before) {
     throw new Fault("rolled-back", `${ledger.origin}: the archive is older than what storage has published`, {
-      expected: `at least ${store.published()} entries`,
+      expected: `at least ${before} entries`,
       found: `${checkpoint.size} entries`,
     });
   }
@@ -71,6 +74,9 @@ async function checkContinues(
   }
   const { frontier } = store.head();
   const newer = store.hashes(0, checkpoint.size, frontier.size);
+  if (store.published() > checkpoint.size) {
+    throw new Error(`${ledger.origin}: was published anew while it was checked; nothing is known yet`);
+  }
   const continued = extend(plan.frontier(tiles), newer);
   if (continued.size === frontier.size && equalBytes(rootOf(continued), rootOf(frontier))) return;
   throw new Fault("forked", `${ledger.origin}: storage does not continue the published tree`, {

@@ -209,9 +209,10 @@ export class Store {
 
   /**
    * Lets go what the archive holds in full tiles and bundles of the published tree, and the places of
-   * exchanges that began before `before`.
+   * exchanges that began before `before`; some at a time.
+   * @returns whether there is more.
    */
-  prune(before: number): void {
+  prune(before: number): boolean {
     const published = this.published();
     const full = published - (published % TILE_WIDTH);
     this.#sql.all(
@@ -223,11 +224,14 @@ export class Store {
       this.#sql.all("DELETE FROM node WHERE level = ? AND n < ?", level, count - (count % TILE_WIDTH));
       count = Math.floor(count / TILE_WIDTH);
     }
+    const first = firstJti(before);
     this.#sql.all(
       "DELETE FROM place WHERE jti IN (SELECT jti FROM place WHERE jti < ? ORDER BY jti LIMIT ?)",
-      firstJti(before),
+      first,
       PRUNE_ROWS_MAX,
     );
+    const more = "SELECT 1 FROM entry WHERE idx < ? UNION ALL SELECT 1 FROM place WHERE jti < ? LIMIT 1";
+    return this.#sql.all(more, full, first).length > 0;
   }
 
   #one(statement: string): SqlRow {

@@ -1,0 +1,185 @@
+// The objects around the code under simulation, as thin as their models in durable/objects.ts and with the
+// same order of steps: calls come in, alarms are kept, nothing is decided.
+import type { Anchorer } from "../../durable/anchor.ts";
+import type { Ledger, Placement } from "../../durable/ledger.ts";
+import type { SigningKey } from "../../src/receipt/key.ts";
+import type { TrustedLedger } from "../../src/receipt/trust.ts";
+import type { NoteSigner } from "../../src/tlog/note.ts";
+import type { Bucket } from "./bucket.ts";
+import type { Instance } from "./instance.ts";
+import type { System } from "./system.ts";
+
+export const ISSUER = "https://api.example.com";
+export const ORIGIN = "api.example.com/audit/main";
+export const LEDGER = "main";
+export const POLICY = "1f3870be";
+
+const PUBLISH_DELAY_MS = 1000;
+const RETRY_DELAY_MS = 10_000;
+const ANCHOR_INTERVAL_MS = 5000;
+
+/** What both objects are given. */
+export interface Setting {
+  readonly system: System;
+  readonly archive: Bucket;
+  readonly anchors: Bucket;
+  readonly receiptKid: string;
+  readonly checkpointSigner: NoteSigner;
+  readonly anchorKey: SigningKey;
+  /** The instance of the anchor writer that calls reach. */
+  readonly anchorObject: () => AnchorObject;
+  /** An alarm has come to nothing. */
+  readonly failed: (instance: Instance, error: unknown) => void;
+}
+
+export function anchorPath(epoch: number): string {
+  return `anchors/${String(epoch).padStart(10, "0")}.jws`;
+}
+
+export class LedgerObject {
+  readonly instance: Instance;
+  readonly #setting: Setting;
+  readonly #ledger: Ledger;
+  readonly #publish: () => Promise<number>;
+  #armed = false;
+
+  constructor(instance: Instance, setting: Setting) {
+    this.instance = instance;
+    this.#setting = setting;
+    const { system, archive, anchorKey, receiptKid } = setting;
+    const bucket = instance.connect(archive);
+    const published = async (path: string) => (await bucket.get(`${LEDGER}/${path}`))?.bytes;
+    const signer: NoteSigner = {
+      key: setting.checkpointSigner.key,
+      sign: message => instance.pause("sign").then(() => setting.checkpointSigner.sign(message)),
+    };
+    const trusted: TrustedLedger = { name: LEDGER, origin: ORIGIN, keys: [signer.key] };
+    this.#ledger = new system.Ledger({
+      sql: instance.sql(),
+      issuer: ISSUER,
+      origin: ORIGIN,
+      identity: { receipt: receiptKid, checkpoint: system.formatVerifierKey(signer.key), policy: POLICY },
+      published,
+      now: () => instance.now(),
+      random: count => instance.random(count),
+      breathe: () => instance.pause("breathe"),
+      recheck: store =>
+        system.recheck({
+          store,
+          ledger: trusted,
+          published,
+          newestAnchor: () => this.#newestAnchor(),
+          anchorKeys: [anchorKey.publicJwk],
+        }),
+    });
+    this.#publish = () =>
+      system.publish({ store: this.#ledger.store, archive: bucket, name: LEDGER, origin: ORIGIN, signer });
+  }
+
+  /** Whether it has stopped taking records. */
+  get halted(): boolean {
+    return this.#ledger.halted !== undefined;
+  }
+
+  async append(records: string[]): Promise<Placement[]> {
+    const placements = await this.#ledger.append(records);
+    this.#arm();
+    return placements;
+  }
+
+  find(jti: string): Promise<string[]> {
+    return this.#ledger.find(jti);
+  }
+
+  async alarm(): Promise<void> {
+    const { instance } = this;
+    instance.setAlarm(RETRY_DELAY_MS);
+    try {
+      await this.#ledger.check();
+      if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
+      await this.#publish();
+      this.#ledger.prune();
+    } catch (error) {
+      if (error instanceof this.#setting.system.Fault) this.#ledger.halt(error);
+      this.#setting.failed(instance, error);
+      return;
+    }
+    await instance.call("arm the anchor writer", () => this.#setting.anchorObject().arm());
+    const { store } = this.#ledger;
+    if (store.published() === store.head().frontier.size) {
+      this.#armed = false;
+      instance.deleteAlarm();
+    } else {
+      instance.setAlarm(PUBLISH_DELAY_MS);
+    }
+  }
+
+  #arm(): void {
+    const { instance } = this;
+    if (this.#armed || instance.dead) return;
+    this.#armed = true;
+    if (!instance.alarmIsSet) instance.setAlarm(PUBLISH_DELAY_MS);
+  }
+
+  async #newestAnchor(): Promise<string | undefined> {
+    const { anchorObject, anchors, system } = this.#setting;
+    const bucket = this.instance.connect(anchors);
+    const known = await this.instance.call("latest anchor", () => anchorObject().latest());
+    let newest: string | undefined;
+    for (let epoch = known ?? 0; ; epoch++) {
+      const object = await bucket.get(anchorPath(epoch));
+      if (object === undefined) {
+        if (epoch === known) throw new system.Fault("missing", `${anchorPath(epoch)}: is gone`);
+        return newest;
+      }
+      newest = new TextDecoder().decode(object.bytes);
+    }
+  }
+}
+
+export class AnchorObject {
+  readonly instance: Instance;
+  readonly #setting: Setting;
+  readonly #anchorer: Anchorer;
+
+  constructor(instance: Instance, setting: Setting) {
+    this.instance = instance;
+    this.#setting = setting;
+    const { system, archive, anchors, anchorKey, checkpointSigner } = setting;
+    this.#anchorer = new system.Anchorer({
+      sql: instance.sql(),
+      archive: instance.connect(archive),
+      anchors: instance.connect(anchors),
+      issuer: ISSUER,
+      ledgers: [{ name: LEDGER, origin: ORIGIN, keys: [checkpointSigner.key] }],
+      key: {
+        ...anchorKey,
+        sign: message => instance.pause("sign").then(() => anchorKey.sign(message)),
+      },
+      now: () => instance.now(),
+      lock: { kind: "none" },
+    });
+  }
+
+  arm(): void {
+    const { instance } = this;
+    if (!instance.alarmIsSet) instance.setAlarm(ANCHOR_INTERVAL_MS);
+  }
+
+  /** @throws Error when this instance may no longer speak. */
+  latest(): number | undefined {
+    const epoch = this.#anchorer.latest();
+    if (!this.instance.output()) throw new Error("connection lost");
+    return epoch;
+  }
+
+  async alarm(): Promise<void> {
+    const { instance } = this;
+    instance.setAlarm(ANCHOR_INTERVAL_MS);
+    try {
+      await this.#anchorer.anchor();
+    } catch (error) {
+      this.#setting.failed(instance, error);
+    }
+  }
+}

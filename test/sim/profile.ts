@@ -1,0 +1,83 @@
+// What may go wrong in a simulation, and how often. Every seed draws its own: some faults are left out
+// altogether, so that others are met undisturbed (swarm testing).
+import type { Random } from "./random.ts";
+
+/** Probabilities. The first group is per step, the second per operation. */
+export interface Profile {
+  /** Something new happens, and not what waits already. */
+  readonly fresh: number;
+  readonly crash: number;
+  /** The next writes of an instance are going to fail. */
+  readonly sabotage: number;
+  /** A second instance of an object is started; and how often the first is cut off from its storage then. */
+  readonly split: number;
+  readonly fenced: number;
+  /** A clock jumps. */
+  readonly jump: number;
+  /** Much time passes at once. */
+  readonly leap: number;
+  /** An alarm comes that is not due, or comes twice, or while another runs. */
+  readonly alarm: number;
+  /** The storage of an object is put back to an old state. */
+  readonly restore: number;
+  /** For a while, no operation succeeds. */
+  readonly outage: number;
+
+  /** An operation fails; half of the time it was carried out. */
+  readonly failure: number;
+  /** An operation is carried out twice, and the second answer is given. */
+  readonly twice: number;
+  /** An operation takes very long. */
+  readonly slow: number;
+  /** An answer to a client gets lost, or its request arrives twice. */
+  readonly lost: number;
+
+  /** The largest jump of a clock, in ms. */
+  readonly jumpMaxMs: number;
+  /** The most records that a client sends at once. */
+  readonly batchMax: number;
+}
+
+const HOUR_MS = 3600 * 1000;
+
+export function drawProfile(random: Random): Profile {
+  const sometimes = (most: number) => (random.chance(0.3) ? 0 : most * random.pick([0.1, 0.3, 1]));
+  return {
+    fresh: random.pick([0.02, 0.05, 0.1]),
+    crash: sometimes(0.02),
+    sabotage: sometimes(0.03),
+    split: sometimes(0.02),
+    fenced: random.pick([0, 0.5, 0.5, 1]),
+    jump: sometimes(0.01),
+    leap: sometimes(0.002),
+    alarm: sometimes(0.06),
+    restore: sometimes(0.004),
+    outage: sometimes(0.01),
+    failure: sometimes(0.1),
+    twice: sometimes(0.05),
+    slow: sometimes(0.2),
+    lost: sometimes(0.2),
+    jumpMaxMs: random.pick([2000, 2 * HOUR_MS, 2 * HOUR_MS, 24 * HOUR_MS, 40 * 24 * HOUR_MS]),
+    batchMax: random.pick([1, 4, 4, 40, 200]),
+  };
+}
+
+/** Nothing goes wrong. */
+export const CALM: Profile = {
+  fresh: 0.1,
+  crash: 0,
+  sabotage: 0,
+  split: 0,
+  fenced: 0,
+  jump: 0,
+  leap: 0,
+  alarm: 0,
+  restore: 0,
+  outage: 0,
+  failure: 0,
+  twice: 0,
+  slow: 0,
+  lost: 0,
+  jumpMaxMs: 0,
+  batchMax: 1,
+};
