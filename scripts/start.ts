@@ -42,7 +42,8 @@ async function main(args: string[]): Promise<void> {
   if (settings === undefined) return console.log(USAGE);
   const issuer = await orUsage(() => claimIssuer(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
-  const { readConfig, startWorkerd } = await import("./workerd.ts");
+  const { readConfig } = await import("./config.ts");
+  const { startWorkerd } = await import("./workerd.ts");
   const config = await orUsage(() => readConfig(settings.config));
   const keys = await orUsage(() => openKeySet(settings.state));
   const upstream = settings.upstream ?? (await startDemo());
