@@ -2,10 +2,12 @@
 //
 // The writer looks at a ledger as any outsider would, through the archive: it checks the checkpoint's
 // signature, recomputes the root from the tiles, and checks that the tree extends the last anchored one
-// before it pins it. The anchor's bytes are stored before they are put, so a crash repeats the same bytes.
+// before it pins it. The anchor's bytes are stored before they are put, so a crash repeats the same bytes; of
+// two writers alive at once, the second takes over what the first has put.
 import {
   type Anchor,
   type AnchorPayload,
+  digestAnchor,
   FIRST_ANCHOR_PREV,
   formatAnchorPath,
   issueAnchor,
@@ -20,7 +22,7 @@ import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { tileAt, tileHashes } from "../src/tlog/tile.ts";
 import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
-import { type Archive, putImmutable } from "./archive.ts";
+import type { Archive } from "./archive.ts";
 import type { Sql } from "./sql.ts";
 
 export interface AnchorOptions {
@@ -57,6 +59,7 @@ export class Anchorer {
    */
   async anchor(): Promise<number | undefined> {
     await this.#finish();
+    await this.#catchUp();
     const last = await this.#last();
     const pins: Pin[] = [];
     for (const ledger of this.#options.ledgers) {
@@ -81,15 +84,58 @@ export class Anchorer {
     return (row?.epoch as number | null) ?? undefined;
   }
 
-  /** Puts an anchor that was made but is not known to have arrived. */
+  /** Puts an anchor that was made but is not known to have arrived, unless another took its epoch. */
   async #finish(): Promise<void> {
-    const { sql, anchors } = this.#options;
-    const row = sql.all("SELECT epoch, text FROM anchor WHERE done = 0")[0];
+    const row = this.#options.sql.all("SELECT epoch, text FROM anchor WHERE done = 0")[0];
     if (row === undefined) return;
     const epoch = row.epoch as number;
-    await putImmutable(anchors, formatAnchorPath(epoch), encoder.encode(row.text as string));
-    sql.all("UPDATE anchor SET done = 1 WHERE epoch = ?", epoch);
-    sql.all("DELETE FROM anchor WHERE epoch < ?", epoch);
+    const text = row.text as string;
+    const put = await this.#options.anchors.putIfAbsent(formatAnchorPath(epoch), encoder.encode(text));
+    const present = put ? text : await this.#read(epoch);
+    if (present === undefined)
+      throw new Error(`anchor ${epoch}: neither written nor there; will be tried again`);
+    await this.#take(epoch, present);
+  }
+
+  /**
+   * Catches up with anchors that this storage does not know: another instance of this writer has written
+   * them, or storage was rewound. They are taken only if they are ours and follow the last one known.
+   */
+  async #catchUp(): Promise<void> {
+    for (;;) {
+      const epoch = ((await this.#last())?.payload.epoch ?? -1) + 1;
+      const present = await this.#read(epoch);
+      if (present === undefined) return;
+      await this.#take(epoch, present);
+    }
+  }
+
+  /** Remembers the anchor that stands in the store as the newest. @throws Fault when it is not a next one of ours. */
+  async #take(epoch: number, text: string): Promise<void> {
+    const { sql, key } = this.#options;
+    const { payload } = await openAnchor(text, [key.publicJwk]);
+    const [before] = sql.all("SELECT text FROM anchor WHERE epoch = ?", epoch - 1);
+    const prev = epoch === 0 ? FIRST_ANCHOR_PREV : before && digestAnchor(before.text as string);
+    if (payload.epoch !== epoch || (prev !== undefined && payload.prev !== prev)) {
+      throw new Fault(
+        "broken-anchor-chain",
+        `anchor ${epoch}: what stands there does not follow anchor ${epoch - 1}`,
+        {
+          expected: `epoch ${epoch}, prev ${prev}`,
+          found: `epoch ${payload.epoch}, prev ${payload.prev}`,
+        },
+      );
+    }
+    sql.transaction(() => {
+      sql.all("INSERT OR REPLACE INTO anchor VALUES (?, ?, 1)", epoch, text);
+      // The one before is kept, to check what follows it.
+      sql.all("DELETE FROM anchor WHERE epoch < ?", epoch - 1);
+    });
+  }
+
+  async #read(epoch: number): Promise<string | undefined> {
+    const object = await this.#options.anchors.get(formatAnchorPath(epoch));
+    return object && decoder.decode(object.bytes);
   }
 
   async #last(): Promise<Anchor | undefined> {
@@ -100,7 +146,7 @@ export class Anchorer {
 
   /** What the archive shows of a ledger, checked; undefined while nothing of it is published. */
   async #pin(ledger: TrustedLedger, before: Pin | undefined): Promise<Pin | undefined> {
-    const get: Get = path => this.#options.archive.get(`${ledger.name}/${path}`);
+    const get: Get = async path => (await this.#options.archive.get(`${ledger.name}/${path}`))?.bytes;
     const note = await get("checkpoint");
     if (note === undefined) {
       if (before === undefined) return undefined;

@@ -1,13 +1,24 @@
 // The object store port: where tiles, checkpoints and anchors are published. R2, S3 and a local folder
 // fit it.
 
+/** An object with what tells its present content from any other: an ETag, or the like. */
+export interface Versioned {
+  readonly bytes: Uint8Array;
+  readonly version: string;
+}
+
 export interface Archive {
-  /** The object's bytes, or undefined when there is none. Reads see every completed write. */
-  get(key: string): Promise<Uint8Array | undefined>;
+  /** The object, or undefined when there is none. Reads see every completed write. */
+  get(key: string): Promise<Versioned | undefined>;
   /** Writes an object that must not exist yet. @returns false, and changes nothing, when it does. */
   putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean>;
-  /** Writes an object that may exist; only for `checkpoint` objects, the one mutable kind. */
-  put(key: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Replaces an object that must still be of this version. @returns false, and changes nothing, when it is not.
+   * Only for `checkpoint` objects, the one mutable kind.
+   */
+  replace(key: string, bytes: Uint8Array, version: string): Promise<boolean>;
+  /** Deletes objects, those that are not there included. Only for partial tiles whose full tile is there. */
+  delete(keys: readonly string[]): Promise<void>;
 }
 
 /**
@@ -17,8 +28,9 @@ export interface Archive {
  */
 export async function putImmutable(archive: Archive, key: string, bytes: Uint8Array): Promise<void> {
   if (await archive.putIfAbsent(key, bytes)) return;
-  const present = await archive.get(key);
-  if (present !== undefined && present.length === bytes.length && present.every((b, i) => b === bytes[i]))
+  const present = (await archive.get(key))?.bytes;
+  if (present !== undefined && present.length === bytes.length && present.every((b, i) => b === bytes[i])) {
     return;
+  }
   throw new Error(`archive: ${key} already holds other bytes; nothing was overwritten`);
 }

@@ -3,34 +3,69 @@
 // It guarantees that an index that was answered is durable, is never given to another record, and follows
 // the entry before it in the chain and in the tree; and that asking again for a record that was already
 // taken gives the same answer. `#commit` is synchronous from its first read to its last write, in one
-// transaction; memory moves only after the transaction did, and is dropped after any throw.
-
+// transaction; memory moves only after the transaction did, and is dropped after any throw. A ledger whose
+// archive contradicts it takes nothing more and says so.
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
+import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import { parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
+import { decodeBundle } from "../src/tlog/bundle.ts";
+import { Fault } from "../src/tlog/fault.ts";
+import type { Get } from "../src/tlog/reader.ts";
+import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { extend, type Hash } from "../src/tlog/tree.ts";
 import type { Sql } from "./sql.ts";
-import { type Head, Store, type StoredEntry } from "./store.ts";
+import { type Head, Store } from "./store.ts";
 
 /** Where a record was placed, or why it was not; answered in the order of the records. */
 export type Placement =
   | { readonly index: number; readonly header: string }
-  | { readonly refused: "malformed" | "conflict" | "busy"; readonly reason: string };
+  | { readonly refused: "malformed" | "stale" | "conflict" | "busy" | "halted"; readonly reason: string };
+
+/** What the ledger's control records tell of: the keys that sign for it, and the policy in force. */
+export interface Identity {
+  /** The thumbprint of the receipt key: the ledger writes the header that the edge signs. */
+  readonly receipt: string;
+  /** The verifier key of the checkpoints. */
+  readonly checkpoint: string;
+  /** The hash of the policy. */
+  readonly policy: string;
+}
 
 export interface LedgerOptions {
   readonly sql: Sql;
+  readonly issuer: string;
   readonly origin: string;
-  /** The thumbprint of the receipt key: the ledger writes the header that the edge signs. */
-  readonly kid: string;
+  readonly identity: Identity;
+  /** Reads what this ledger has published, by path below its prefix. */
+  readonly published: Get;
   /** The ledger's clock, in milliseconds of Unix time. */
   readonly now: () => number;
+  readonly random: (bytes: number) => Uint8Array;
   /** Resolves after whatever else is already waiting to append has been let in. */
   readonly breathe: () => Promise<void>;
+  /**
+   * Compares storage with the archive, before the first append of this instance.
+   * @throws Fault when they contradict each other; any other error when the archive cannot be reached.
+   */
+  readonly recheck: (store: Store) => Promise<void>;
 }
 
 /** The most records waiting for a commit, and the most in one append call. */
 export const POOL_RECORDS_MAX = 5000;
 export const APPEND_RECORDS_MAX = 1000;
+
+/**
+ * How long the places of an exchange are kept after it began, in ms. Within it a record that comes again is
+ * recognised; a record of an exchange that began earlier is refused, so it cannot be taken twice either.
+ */
+export const PLACE_RETENTION_MS = 30 * 24 * 3600 * 1000;
+
+/** A clock that is this much behind the newest entry is worth a control record, in ms. */
+const CLOCK_BEHIND_MIN_MS = 1000;
+
+/** How far the edge's clock may be ahead of the ledger's, in ms. */
+const CLOCK_AHEAD_MAX_MS = 3600 * 1000;
 
 const BUSY: Placement = {
   refused: "busy",
@@ -39,9 +74,12 @@ const BUSY: Placement = {
 
 interface Waiting {
   readonly records: readonly string[];
-  readonly resolve: (placements: Placement[]) => void;
+  readonly resolve: (placements: Placed[]) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** A placement, or the index of a record that is known but whose entry only the archive still has. */
+type Placed = Placement | { readonly archived: number };
 
 export class Ledger {
   readonly store: Store;
@@ -49,32 +87,81 @@ export class Ledger {
   #head: Head | undefined;
   #pool: Waiting[] = [];
   #pooled = 0;
+  #checking: Promise<void> | undefined;
+  #halted: Fault | undefined;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
     this.store = new Store(options.sql, options.origin);
   }
 
+  /** Why the ledger takes no records, if it does not. */
+  get halted(): Fault | undefined {
+    return this.#halted;
+  }
+
   /**
    * Appends records, each the JSON text of an AuditRecord, and answers when all of them are durable.
    * Calls that arrive while others wait share one transaction. A record whose `jti` and `stage` are in the
    * ledger already is answered with the place it has. When the pool is full, all are refused as `busy`.
-   * @throws when the transaction failed: then nothing is known to be placed, and asking again is safe.
+   * @throws when the transaction failed or the archive could not be compared: then nothing is known to be
+   * placed, and asking again is safe.
    */
-  append(records: readonly string[]): Promise<Placement[]> {
+  async append(records: readonly string[]): Promise<Placement[]> {
     if (records.length > APPEND_RECORDS_MAX) {
       throw new RangeError(`ledger: ${records.length} records in one append, at most ${APPEND_RECORDS_MAX}`);
     }
-    if (this.#pooled + records.length > POOL_RECORDS_MAX) return Promise.resolve(records.map(() => BUSY));
-    const { promise, resolve, reject } = Promise.withResolvers<Placement[]>();
+    await this.check();
+    if (this.#halted !== undefined) {
+      const reason = `the ledger has halted: ${this.#halted.message}`;
+      return records.map(() => ({ refused: "halted", reason }));
+    }
+    if (this.#pooled + records.length > POOL_RECORDS_MAX) return records.map(() => BUSY);
+    const placed = await this.#wait(records);
+    return Promise.all(
+      placed.map((placement, i) =>
+        "archived" in placement ? this.#answerArchived(placement.archived, records[i]!) : placement,
+      ),
+    );
+  }
+
+  /** Compares storage with the archive, once for this instance. @throws as `recheck`, but for its Faults. */
+  async check(): Promise<void> {
+    this.#checking ??= this.#options.recheck(this.store).catch(error => {
+      if (error instanceof Fault) return this.halt(error);
+      this.#checking = undefined;
+      throw error;
+    });
+    await this.#checking;
+  }
+
+  /** Takes no more records, because of a contradiction that only a person can resolve. Reading goes on. */
+  halt(fault: Fault): void {
+    this.#halted ??= fault;
+  }
+
+  /** The entries of all stages of one exchange, in the order of the ledger. */
+  find(jti: string): Promise<string[]> {
+    return Promise.all(this.store.findPlaces(jti).map(index => this.#entry(index)));
+  }
+
+  /**
+   * Keeps storage bounded: lets go what the archive has, and places past their retention. It is measured by
+   * the newest entry's time, which never runs backwards, and not by the clock: what is let go is stale for ever.
+   */
+  prune(): void {
+    this.store.transaction(() => this.store.prune(this.store.head().at - PLACE_RETENTION_MS));
+  }
+
+  #wait(records: readonly string[]): Promise<Placed[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<Placed[]>();
     this.#pool.push({ records, resolve, reject });
     this.#pooled += records.length;
     // The first one in commits for all who come in before it runs.
-    if (this.#pool.length === 1)
-      this.#options.breathe().then(
-        () => this.#flush(),
-        () => this.#flush(),
-      );
+    if (this.#pool.length === 1) {
+      const flush = () => this.#flush();
+      this.#options.breathe().then(flush, flush);
+    }
     return promise;
   }
 
@@ -83,10 +170,10 @@ export class Ledger {
     this.#pool = [];
     this.#pooled = 0;
     try {
-      const placements = this.#commit(pool.flatMap(waiting => waiting.records));
+      const placed = this.#commit(pool.flatMap(waiting => waiting.records));
       let at = 0;
       for (const { records, resolve } of pool) {
-        resolve(placements.slice(at, at + records.length));
+        resolve(placed.slice(at, at + records.length));
         at += records.length;
       }
     } catch (error) {
@@ -96,16 +183,31 @@ export class Ledger {
     }
   }
 
-  #commit(records: readonly string[]): Placement[] {
+  #commit(records: readonly string[]): Placed[] {
     this.#head ??= this.store.head();
     const before = this.#head;
-    const { placements, after } = this.store.transaction(() => {
+    const { placed, after } = this.store.transaction(() => {
       const batch = new Batch(before, this.#options, this.store);
-      const placements = records.map(record => batch.place(record));
-      return { placements, after: batch.close() };
+      const placed = records.map(record => batch.place(record));
+      return { placed, after: batch.close() };
     });
     this.#head = after;
-    return placements;
+    return placed;
+  }
+
+  /** The entry at an index, from storage or from the published bundle. */
+  async #entry(index: number): Promise<string> {
+    const kept = this.store.entries(index, index + 1)[0];
+    if (kept !== undefined) return kept.text;
+    const n = Math.floor(index / TILE_WIDTH);
+    const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
+    const bundle = await this.#options.published(path);
+    if (bundle === undefined) throw new Fault("missing", `${path}: is not in the archive`, { index });
+    return new TextDecoder().decode(decodeBundle(bundle, TILE_WIDTH)[index % TILE_WIDTH]);
+  }
+
+  async #answerArchived(index: number, record: string): Promise<Placement> {
+    return answerAgain(index, await this.#entry(index), record);
   }
 }
 
@@ -115,6 +217,7 @@ class Batch {
   readonly #options: LedgerOptions;
   readonly #store: Store;
   readonly #leaves: Hash[] = [];
+  readonly #now: number;
   readonly #at: number;
   #chain: Hash;
 
@@ -123,10 +226,12 @@ class Batch {
     this.#options = options;
     this.#store = store;
     this.#chain = before.chain;
-    this.#at = Math.max(before.at, options.now());
+    this.#now = options.now();
+    this.#at = Math.max(before.at, this.#now);
+    this.#tellChanges();
   }
 
-  place(text: string): Placement {
+  place(text: string): Placed {
     let jti: string;
     let stage: string;
     try {
@@ -134,13 +239,30 @@ class Batch {
     } catch (error) {
       return { refused: "malformed", reason: (error as Error).message };
     }
-    const present = this.#store.findEntry(jti, stage);
-    if (present !== undefined) return answerAgain(present, text);
+    const known = this.#store.findPlace(jti, stage);
+    if (known !== undefined) {
+      const entry = this.#store.entries(known, known + 1)[0];
+      return entry === undefined ? { archived: known } : answerAgain(known, entry.text, text);
+    }
+    return this.#checkAge(jti) ?? this.#add(text, jti, stage);
+  }
 
+  /** Extends the tree by the leaves placed and moves the stored head. */
+  close(): Head {
+    if (this.#leaves.length === 0) return this.#before;
+    const frontier = extend(this.#before.frontier, this.#leaves, (level, n, hash) =>
+      this.#store.addNode(level, n, hash),
+    );
+    const after = { frontier, chain: this.#chain, at: this.#at };
+    this.#store.moveHead(this.#before.frontier.size, after);
+    return after;
+  }
+
+  #add(text: string, jti: string, stage: string): Placement {
     const index = this.#before.frontier.size + this.#leaves.length;
     const header = formatHeader({
       alg: "Ed25519",
-      kid: this.#options.kid,
+      kid: this.#options.identity.receipt,
       typ: RECEIPT_TYPE,
       origin: this.#options.origin,
       index,
@@ -155,24 +277,68 @@ class Batch {
     return { index, header };
   }
 
-  /** Extends the tree by the leaves placed and moves the stored head. */
-  close(): Head {
-    if (this.#leaves.length === 0) return this.#before;
-    const frontier = extend(this.#before.frontier, this.#leaves, (level, n, hash) =>
-      this.#store.addNode(level, n, hash),
-    );
-    const after = { frontier, chain: this.#chain, at: this.#at };
-    this.#store.moveHead(after);
-    return after;
+  /** A refusal for a record that may have been here before its place was let go, or cannot be judged. */
+  #checkAge(jti: string): Placement | undefined {
+    const began = timeOfJti(jti);
+    if (began === undefined) {
+      return { refused: "malformed", reason: `record: jti: expected a lower-case UUIDv7, found "${jti}"` };
+    }
+    if (began > this.#at + CLOCK_AHEAD_MAX_MS) {
+      return {
+        refused: "malformed",
+        reason: "record: jti: was made more than an hour ahead of the ledger's clock",
+      };
+    }
+    if (began < this.#at - PLACE_RETENTION_MS) {
+      return {
+        refused: "stale",
+        reason: "the exchange began longer ago than the ledger remembers exchanges",
+      };
+    }
+    return undefined;
+  }
+
+  /** The ledger's own history: its beginning, a change of keys or policy, a clock that ran backwards. */
+  #tellChanges(): void {
+    const { issuer, origin, identity } = this.#options;
+    const told = this.#store.identity();
+    const is = JSON.stringify(identity);
+    if (told === "") {
+      this.#tell({ type: "genesis", v: 1, iss: issuer, origin, ...identity });
+    } else if (told !== is) {
+      const was = JSON.parse(told) as Identity;
+      for (const use of ["receipt", "checkpoint"] as const) {
+        if (was[use] === identity[use]) continue;
+        this.#tell({ type: "key-added", use, key: identity[use] });
+        this.#tell({ type: "key-retired", use, key: was[use] });
+      }
+      if (was.policy !== identity.policy) {
+        this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });
+      }
+    }
+    if (told !== is) this.#store.setIdentity(is);
+    // Told once for each time that it falls further behind than a second of ordinary correction.
+    const behind = this.#before.at - this.#now;
+    if (behind > CLOCK_BEHIND_MIN_MS && !this.#store.clockBehind()) {
+      this.#tell({ type: "clock-behind", ms: behind });
+      this.#store.setClockBehind(true);
+    } else if (behind <= 0 && this.#store.clockBehind()) {
+      this.#store.setClockBehind(false);
+    }
+  }
+
+  #tell(control: { readonly type: string } & Readonly<Record<string, unknown>>): void {
+    const { issuer, random } = this.#options;
+    const jti = makeJti(this.#at, random(16));
+    const time = new Date(this.#at).toISOString();
+    const iat = Math.floor(this.#at / 1000);
+    this.#add(JSON.stringify({ iss: issuer, jti, iat, time, stage: "control", control }), jti, "control");
   }
 }
 
 /** The place of a record that is in the ledger already, unless it is another record of the same name. */
-function answerAgain(present: StoredEntry, text: string): Placement {
-  const header = present.text.slice(0, present.text.indexOf("."));
-  if (formatEntry(header, text) === present.text) return { index: present.index, header };
-  return {
-    refused: "conflict",
-    reason: `another record of the same jti and stage is at index ${present.index}`,
-  };
+function answerAgain(index: number, entry: string, text: string): Placement {
+  const header = entry.slice(0, entry.indexOf("."));
+  if (formatEntry(header, text) === entry) return { index, header };
+  return { refused: "conflict", reason: `another record of the same jti and stage is at index ${index}` };
 }

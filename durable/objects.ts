@@ -2,12 +2,16 @@
 // anchor writer, take calls in and keep the alarms. Nothing is decided here.
 import { DurableObject } from "cloudflare:workers";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
+import { formatAnchorPath } from "../src/receipt/anchor.ts";
 import { importSigningKey } from "../src/receipt/key.ts";
-import { ED25519, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
+import type { TrustedLedger } from "../src/receipt/trust.ts";
+import { Fault } from "../src/tlog/fault.ts";
+import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
 import { Anchorer } from "./anchor.ts";
 import type { Archive } from "./archive.ts";
 import { Ledger, type Placement } from "./ledger.ts";
 import { publish } from "./publish.ts";
+import { recheck } from "./recheck.ts";
 import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 
 /** The bindings of wrangler.toml, and the secrets. Everything else in the environment is policy. */
@@ -52,6 +56,14 @@ export async function checkpointSigner(env: Env, origin: string): Promise<NoteSi
   return { key: makeNoteKey(origin, ED25519, key.publicKey), sign: key.sign };
 }
 
+/** What a ledger says of itself. */
+export interface LedgerStatus {
+  readonly size: number;
+  readonly published: number;
+  /** Why it takes no records, if it does not. */
+  readonly halted?: { readonly code: string; readonly reason: string };
+}
+
 /** One ledger. Its name is the ledger's name in the policy. */
 export class LedgerObject extends DurableObject<Env> {
   #ledger!: Ledger;
@@ -62,19 +74,35 @@ export class LedgerObject extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
-      const ledger = readPolicy(env).ledgers.find(({ name }) => name === ctx.id.name);
+      const policy = readPolicy(env);
+      const ledger = policy.ledgers.find(({ name }) => name === ctx.id.name);
       if (ledger === undefined) throw new Error(`ledger: the policy names no ledger "${ctx.id.name}"`);
+      const { name, origin } = ledger;
+      const signer = await checkpointSigner(env, origin);
+      const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
       const { kid } = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
-      const signer = await checkpointSigner(env, ledger.origin);
+      const archive = bucketArchive(env.ARCHIVE);
+      const published = async (path: string) => (await archive.get(`${name}/${path}`))?.bytes;
+      const trusted: TrustedLedger = { name, origin, keys: [signer.key] };
       this.#ledger = new Ledger({
         sql: objectSql(ctx.storage),
-        origin: ledger.origin,
-        kid,
+        issuer: policy.issuer,
+        origin,
+        identity: { receipt: kid, checkpoint: formatVerifierKey(signer.key), policy: policy.hash },
+        published,
         now: Date.now,
+        random: count => crypto.getRandomValues(new Uint8Array(count)),
         breathe: () => scheduler.wait(0),
+        recheck: store =>
+          recheck({
+            store,
+            ledger: trusted,
+            published,
+            newestAnchor: () => newestAnchor(env),
+            anchorKeys: [anchorKey.publicJwk],
+          }),
       });
-      const archive = bucketArchive(env.ARCHIVE);
-      this.#publish = () => publish({ store: this.#ledger.store, archive, ...ledger, signer });
+      this.#publish = () => publish({ store: this.#ledger.store, archive, name, origin, signer });
     });
   }
 
@@ -85,15 +113,26 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   async find(jti: string): Promise<string[]> {
-    return this.#ledger.store.findEntries(jti).map(({ text }) => text);
+    return this.#ledger.find(jti);
+  }
+
+  async status(): Promise<LedgerStatus> {
+    await this.#ledger.check();
+    const { store, halted } = this.#ledger;
+    const sizes = { size: store.head().frontier.size, published: store.published() };
+    return halted === undefined ? sizes : { ...sizes, halted: { code: halted.code, reason: halted.message } };
   }
 
   override async alarm(): Promise<void> {
     // Set again first: whatever happens below, somebody will look again.
     await this.ctx.storage.setAlarm(Date.now() + RETRY_DELAY_MS);
     try {
+      await this.#ledger.check();
+      if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
+      this.#ledger.prune();
     } catch (error) {
+      if (error instanceof Fault) this.#ledger.halt(error);
       console.error("publish:", error);
       return;
     }
@@ -113,6 +152,22 @@ export class LedgerObject extends DurableObject<Env> {
     if ((await this.ctx.storage.getAlarm()) === null) {
       await this.ctx.storage.setAlarm(Date.now() + PUBLISH_DELAY_MS);
     }
+  }
+}
+
+/** The newest anchor object: the newest that its writer knows of, and any that were put after that. */
+async function newestAnchor(env: Env): Promise<string | undefined> {
+  const anchors = bucketArchive(env.ANCHORS);
+  const known = await env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).latest();
+  let newest: string | undefined;
+  for (let epoch = known ?? 0; ; epoch++) {
+    const object = await anchors.get(formatAnchorPath(epoch));
+    if (object === undefined) {
+      if (epoch === known)
+        throw new Fault("missing", `${formatAnchorPath(epoch)}: is gone from the anchor store`);
+      return newest;
+    }
+    newest = new TextDecoder().decode(object.bytes);
   }
 }
 
@@ -191,13 +246,18 @@ export function bucketArchive(bucket: R2Bucket): Archive {
   return {
     async get(key) {
       const object = await bucket.get(key);
-      return object === null ? undefined : new Uint8Array(await object.arrayBuffer());
+      return object === null
+        ? undefined
+        : { bytes: new Uint8Array(await object.arrayBuffer()), version: object.etag };
     },
     async putIfAbsent(key, bytes) {
       return (await bucket.put(key, bytes, { onlyIf: { etagDoesNotMatch: "*" } })) !== null;
     },
-    async put(key, bytes) {
-      await bucket.put(key, bytes);
+    async replace(key, bytes, version) {
+      return (await bucket.put(key, bytes, { onlyIf: { etagMatches: version } })) !== null;
+    },
+    async delete(keys) {
+      await bucket.delete([...keys]);
     },
   };
 }

@@ -1,11 +1,15 @@
 // The ledger's tables and the statements over them. No rule of the ledger lives here.
 //
-//   head   one row: the tree's size, frontier, chain head, clock, and what is published
-//   entry  the entries and their leaf hashes, by index
-//   node   the tile hashes above level 0, by level and position
-//   place  the index of each (jti, stage): what makes an append idempotent, and a receipt findable
+//   head     one row: size, frontier, chain head and clock of the tree, what of it is published, and the
+//            identity (keys and policy) that the newest control records told of
+//   entry    the entries and their leaf hashes, by index; those in published full bundles are let go
+//   node     the tile hashes above level 0, by level and position; let go likewise
+//   place    the index of each (jti, stage): what makes an append idempotent, and a receipt findable
+//   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
+import { firstJti } from "../src/receipt/jti.ts";
 import { decodeBase64url } from "../src/tlog/base64.ts";
+import { TILE_WIDTH, type Tile } from "../src/tlog/tile.ts";
 import { emptyFrontier, type Frontier, HASH_BYTES, type Hash, makeFrontier } from "../src/tlog/tree.ts";
 import type { Sql, SqlRow } from "./sql.ts";
 
@@ -27,13 +31,20 @@ export interface StoredEntry {
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS head (
      id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL, frontier BLOB NOT NULL,
-     chain BLOB NOT NULL, at INTEGER NOT NULL, published INTEGER NOT NULL)`,
-  `CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, text TEXT NOT NULL, leaf BLOB NOT NULL)`,
+     chain BLOB NOT NULL, at INTEGER NOT NULL, published INTEGER NOT NULL, identity TEXT NOT NULL,
+     behind INTEGER NOT NULL)`,
+  "CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, text TEXT NOT NULL, leaf BLOB NOT NULL)",
   `CREATE TABLE IF NOT EXISTS node (
      level INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, n)) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS place (
      jti TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS partial (
+     ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
+     PRIMARY KEY (ends, level, n, width)) WITHOUT ROWID`,
 ];
+
+/** How many rows of a table one pass of `prune` lets go, so that no transaction grows without bound. */
+const PRUNE_ROWS_MAX = 10_000;
 
 export class Store {
   readonly #sql: Sql;
@@ -44,7 +55,7 @@ export class Store {
     sql.transaction(() => {
       for (const statement of SCHEMA) sql.all(statement);
       sql.all(
-        "INSERT OR IGNORE INTO head VALUES (1, ?, 0, ?, ?, 0, 0)",
+        "INSERT OR IGNORE INTO head VALUES (1, ?, 0, ?, ?, 0, 0, '', 0)",
         origin,
         new Uint8Array(),
         decodeBase64url(FIRST_PREV),
@@ -70,19 +81,25 @@ export class Store {
     };
   }
 
-  moveHead(head: Head): void {
+  /**
+   * Moves the head on from a tree of `from` entries.
+   * @throws Error when storage has moved meanwhile: another instance of this object has written.
+   */
+  moveHead(from: number, head: Head): void {
     const frontier = new Uint8Array(head.frontier.hashes.length * HASH_BYTES);
     head.frontier.hashes.forEach((hash, i) => {
       frontier.set(hash, i * HASH_BYTES);
     });
-    const { size } = head.frontier;
-    this.#sql.all(
-      "UPDATE head SET size = ?, frontier = ?, chain = ?, at = ?",
-      size,
+    const moved = this.#sql.all(
+      "UPDATE head SET size = ?, frontier = ?, chain = ?, at = ? WHERE size = ? RETURNING size",
+      head.frontier.size,
       frontier,
       head.chain,
       head.at,
+      from,
     );
+    if (moved.length !== 1)
+      throw new Error(`ledger: storage is no longer at size ${from}; nothing was written`);
   }
 
   /** The size of the tree that was last published. */
@@ -95,6 +112,24 @@ export class Store {
     this.#sql.all("UPDATE head SET published = max(published, ?)", size);
   }
 
+  /** What the newest control records told of keys and policy, as JSON; empty before genesis. */
+  identity(): string {
+    return this.#one("SELECT identity FROM head").identity as string;
+  }
+
+  setIdentity(identity: string): void {
+    this.#sql.all("UPDATE head SET identity = ?", identity);
+  }
+
+  /** Whether the newest control records told of a clock that is behind the newest entry. */
+  clockBehind(): boolean {
+    return this.#one("SELECT behind FROM head").behind === 1;
+  }
+
+  setClockBehind(behind: boolean): void {
+    this.#sql.all("UPDATE head SET behind = ?", behind ? 1 : 0);
+  }
+
   addEntry(entry: StoredEntry, jti: string, stage: string): void {
     this.#sql.all("INSERT INTO entry VALUES (?, ?, ?)", entry.index, entry.text, entry.leaf);
     this.#sql.all("INSERT INTO place VALUES (?, ?, ?)", jti, stage, entry.index);
@@ -104,27 +139,23 @@ export class Store {
     this.#sql.all("INSERT INTO node VALUES (?, ?, ?)", level, n, hash);
   }
 
-  /** The entry of one stage of one exchange. */
-  findEntry(jti: string, stage: string): StoredEntry | undefined {
-    const rows = this.#sql.all(
-      "SELECT entry.* FROM place JOIN entry USING (idx) WHERE jti = ? AND stage = ?",
-      jti,
-      stage,
-    );
-    return rows.map(readEntry)[0];
+  /** The index of one stage of one exchange. */
+  findPlace(jti: string, stage: string): number | undefined {
+    return this.#sql.all("SELECT idx FROM place WHERE jti = ? AND stage = ?", jti, stage)[0]?.idx as
+      | number
+      | undefined;
   }
 
-  /** The entries of all stages of one exchange, in the order of the ledger. */
-  findEntries(jti: string): StoredEntry[] {
-    return this.#sql
-      .all("SELECT entry.* FROM place JOIN entry USING (idx) WHERE jti = ? ORDER BY idx LIMIT 1000", jti)
-      .map(readEntry);
+  /** The indexes of all stages of one exchange, ascending; the newest thousand of them. */
+  findPlaces(jti: string): number[] {
+    const rows = this.#sql.all("SELECT idx FROM place WHERE jti = ? ORDER BY idx DESC LIMIT 1000", jti);
+    return rows.map(row => row.idx as number).reverse();
   }
 
-  /** The entries from index `from` up to, not including, `to`. */
+  /** The entries from index `from` up to, not including, `to`, as far as they are kept here. */
   entries(from: number, to: number): StoredEntry[] {
     return this.#sql
-      .all("SELECT * FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", from, to)
+      .all("SELECT idx, text, leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", from, to)
       .map(readEntry);
   }
 
@@ -142,11 +173,73 @@ export class Store {
     return rows.map(row => row.hash as Uint8Array);
   }
 
+  /** Remembers a partial tile that goes into the archive. */
+  addPartial({ level, n, width }: Tile): void {
+    this.#sql.all(
+      "INSERT OR IGNORE INTO partial VALUES (?, ?, ?, ?)",
+      endOf(level, n),
+      String(level),
+      n,
+      width,
+    );
+  }
+
+  /** Partial tiles whose full tile is part of a tree of `size`; some at a time. */
+  superseded(size: number): Tile[] {
+    return this.#sql
+      .all("SELECT level, n, width FROM partial WHERE ends <= ? ORDER BY ends LIMIT 500", size)
+      .map(row => ({
+        level: row.level === "entries" ? "entries" : Number(row.level),
+        n: row.n as number,
+        width: row.width as number,
+      }));
+  }
+
+  forgetPartials(tiles: readonly Tile[]): void {
+    for (const { level, n, width } of tiles) {
+      this.#sql.all(
+        "DELETE FROM partial WHERE ends = ? AND level = ? AND n = ? AND width = ?",
+        endOf(level, n),
+        String(level),
+        n,
+        width,
+      );
+    }
+  }
+
+  /**
+   * Lets go what the archive holds in full tiles and bundles of the published tree, and the places of
+   * exchanges that began before `before`.
+   */
+  prune(before: number): void {
+    const published = this.published();
+    const full = published - (published % TILE_WIDTH);
+    this.#sql.all(
+      "DELETE FROM entry WHERE idx IN (SELECT idx FROM entry WHERE idx < ? ORDER BY idx LIMIT ?)",
+      full,
+      PRUNE_ROWS_MAX,
+    );
+    for (let level = 1, count = full / TILE_WIDTH; count >= TILE_WIDTH; level++) {
+      this.#sql.all("DELETE FROM node WHERE level = ? AND n < ?", level, count - (count % TILE_WIDTH));
+      count = Math.floor(count / TILE_WIDTH);
+    }
+    this.#sql.all(
+      "DELETE FROM place WHERE jti IN (SELECT jti FROM place WHERE jti < ? ORDER BY jti LIMIT ?)",
+      firstJti(before),
+      PRUNE_ROWS_MAX,
+    );
+  }
+
   #one(statement: string): SqlRow {
     const row = this.#sql.all(statement)[0];
     if (row === undefined) throw new Error("ledger: the head row is missing from storage");
     return row;
   }
+}
+
+/** The size of the tree in which a tile becomes full. */
+function endOf(level: Tile["level"], n: number): number {
+  return (n + 1) * TILE_WIDTH ** (level === "entries" ? 1 : level + 1);
 }
 
 function readEntry(row: SqlRow): StoredEntry {

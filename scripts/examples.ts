@@ -16,7 +16,7 @@ const SEED = new Uint8Array(16).map((_, i) => i);
 export async function makeExamples(): Promise<Record<string, string>> {
   const record = JSON.stringify({
     iss: ISSUER,
-    jti: "019aa4f7-5b38-7000-8000-000000000000",
+    jti: "01a1fc8e-3c69-7abc-8def-0123456789ab",
     iat: 1795238542,
     time: "2026-11-21T05:22:22.441Z",
     stage: "complete",

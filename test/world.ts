@@ -2,15 +2,18 @@
 // in a Map, with fixed keys and a clock that the test moves.
 import { createHash, createPrivateKey } from "node:crypto";
 import { Anchorer } from "../durable/anchor.ts";
-import type { Archive } from "../durable/archive.ts";
+import type { Archive, Versioned } from "../durable/archive.ts";
 import { Ledger } from "../durable/ledger.ts";
 import { publish } from "../durable/publish.ts";
+import { recheck } from "../durable/recheck.ts";
+import type { Sql } from "../durable/sql.ts";
 import { openSqlite } from "../src/hosts/sqlite.ts";
 import { formatEntry } from "../src/receipt/entry.ts";
+import { firstJti } from "../src/receipt/jti.ts";
 import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
 import { issueReceipt } from "../src/receipt/receipt.ts";
 import type { Trust } from "../src/receipt/trust.ts";
-import { ED25519, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
+import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
 
 export const ISSUER = "https://api.example.com";
 export const ORIGIN = "api.example.com/audit/main";
@@ -19,17 +22,33 @@ export const START_MS = Date.parse("2026-11-21T05:22:22.000Z");
 
 export class MemoryArchive implements Archive {
   readonly objects = new Map<string, Uint8Array>();
+  readonly #versions = new Map<string, number>();
 
-  get = async (key: string): Promise<Uint8Array | undefined> => this.objects.get(key);
+  async get(key: string): Promise<Versioned | undefined> {
+    const bytes = this.objects.get(key);
+    return bytes && { bytes, version: String(this.#versions.get(key)) };
+  }
 
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
     if (this.objects.has(key)) return false;
-    this.objects.set(key, bytes);
+    this.set(key, bytes);
     return true;
   }
 
-  async put(key: string, bytes: Uint8Array): Promise<void> {
+  async replace(key: string, bytes: Uint8Array, version: string): Promise<boolean> {
+    if (!this.objects.has(key) || String(this.#versions.get(key)) !== version) return false;
+    this.set(key, bytes);
+    return true;
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.objects.delete(key);
+  }
+
+  /** Puts bytes there without asking, as somebody would who tampers with the archive. */
+  set(key: string, bytes: Uint8Array): void {
     this.objects.set(key, bytes);
+    this.#versions.set(key, (this.#versions.get(key) ?? 0) + 1);
   }
 }
 
@@ -55,40 +74,50 @@ export interface World {
   anchor(): Promise<number | undefined>;
 }
 
-export async function createWorld(
-  archive = new MemoryArchive(),
-  anchors = new MemoryArchive(),
-): Promise<World> {
-  const [receiptKey, checkpointKey, anchorKey] = await Promise.all(
-    ["receipt", "checkpoint", "anchor"].map(fixedKey) as [
-      Promise<SigningKey>,
-      Promise<SigningKey>,
-      Promise<SigningKey>,
-    ],
-  );
-  let now = START_MS;
-  const breathe = () => Promise.resolve();
-  const ledger = new Ledger({
-    sql: openSqlite(":memory:"),
-    origin: ORIGIN,
-    kid: receiptKey.kid,
-    now: () => now,
-    breathe,
-  });
+export interface WorldOptions {
+  /** The ledger's and the anchor writer's storage; a world on the storage of another goes on where it was. */
+  readonly sql?: Sql;
+  readonly anchorSql?: Sql;
+  readonly archive?: MemoryArchive;
+  readonly anchors?: MemoryArchive;
+  readonly receiptKey?: SigningKey;
+  readonly policy?: string;
+  readonly startMs?: number;
+}
+
+export async function createWorld(options: WorldOptions = {}): Promise<World> {
+  const { archive = new MemoryArchive(), anchors = new MemoryArchive(), policy = "1f3870be" } = options;
+  const receiptKey = options.receiptKey ?? (await fixedKey("receipt"));
+  const [checkpointKey, anchorKey] = [await fixedKey("checkpoint"), await fixedKey("anchor")];
+  let now = options.startMs ?? START_MS;
   const signer: NoteSigner = {
     key: makeNoteKey(ORIGIN, ED25519, checkpointKey.publicKey),
     sign: checkpointKey.sign,
   };
-  const ledgers = [{ name: LEDGER, origin: ORIGIN, keys: [signer.key] }];
+  const trusted = { name: LEDGER, origin: ORIGIN, keys: [signer.key] };
+  const published = async (path: string) => (await archive.get(`${LEDGER}/${path}`))?.bytes;
   const anchorer = new Anchorer({
-    sql: openSqlite(":memory:"),
+    sql: options.anchorSql ?? openSqlite(":memory:"),
     archive,
     anchors,
     issuer: ISSUER,
-    ledgers,
+    ledgers: [trusted],
     key: anchorKey,
     now: () => now,
     lock: { kind: "none" },
+  });
+  const anchorKeys = [anchorKey.publicJwk];
+  const ledger = new Ledger({
+    sql: options.sql ?? openSqlite(":memory:"),
+    issuer: ISSUER,
+    origin: ORIGIN,
+    identity: { receipt: receiptKey.kid, checkpoint: formatVerifierKey(signer.key), policy },
+    published,
+    now: () => now,
+    random: count => new Uint8Array(count).fill(7),
+    breathe: () => Promise.resolve(),
+    recheck: store =>
+      recheck({ store, ledger: trusted, published, newestAnchor: () => newestAnchor(anchors), anchorKeys }),
   });
   let count = 0;
   return {
@@ -96,12 +125,7 @@ export async function createWorld(
     anchors,
     ledger,
     receiptKey,
-    trust: {
-      issuer: ISSUER,
-      ledgers,
-      anchorKeys: [anchorKey.publicJwk],
-      receiptKeys: [receiptKey.publicJwk],
-    },
+    trust: { issuer: ISSUER, ledgers: [trusted], anchorKeys, receiptKeys: [receiptKey.publicJwk] },
     tick(ms) {
       now += ms;
     },
@@ -122,12 +146,21 @@ export async function createWorld(
   };
 }
 
+async function newestAnchor(anchors: MemoryArchive): Promise<string | undefined> {
+  const [newest] = [...anchors.objects.keys()].sort().reverse();
+  return newest && new TextDecoder().decode(anchors.objects.get(newest));
+}
+
+/** The id of the n-th exchange of a world that begins at `now`. */
+export function plainJti(n: number, now = START_MS): string {
+  return firstJti(now).slice(0, -12) + String(n).padStart(12, "0");
+}
+
 function plainRecord(n: number, now: number): object {
-  const jti = `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
   const digest = `sha-256=:${createHash("sha256").update(String(n)).digest("base64")}:`;
   return {
     iss: ISSUER,
-    jti,
+    jti: plainJti(n, now),
     iat: Math.floor(now / 1000),
     time: new Date(now).toISOString(),
     stage: "complete",

@@ -1,8 +1,8 @@
 // One exchange on its way through the edge: what was seen of it so far, and the records about it.
 import { sha256 } from "@noble/hashes/sha2.js";
-import { v7 as uuid } from "uuid";
 import { formatDigest } from "../receipt/digest.ts";
 import { commitFields, SEED_BYTES } from "../receipt/disclosure.ts";
+import { makeJti } from "../receipt/jti.ts";
 import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import type { Caller } from "./headers.ts";
@@ -55,7 +55,7 @@ export class Exchange {
     const url = new URL(request.url);
     const seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
-    this.jti = uuid({ msecs: this.#began, random: sources.random(16) });
+    this.jti = makeJti(this.#began, sources.random(16));
     this.seed = encodeBase64url(seed);
     this.route = route;
     this.#policy = policy;

@@ -3,13 +3,21 @@
 /** Where a record was placed, or why it was not. */
 export type Placement =
   | { readonly index: number; readonly header: string }
-  | { readonly refused: "malformed" | "conflict" | "busy"; readonly reason: string };
+  | { readonly refused: "malformed" | "stale" | "conflict" | "busy" | "halted"; readonly reason: string };
 
 export interface Ledger {
   /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and stage. */
   append(records: string[]): Promise<Placement[]>;
   /** The entries of one exchange, in the order of the ledger. */
   find(jti: string): Promise<string[]>;
+  /** How far it is, and why it takes no records if it does not. */
+  status(): Promise<LedgerStatus>;
+}
+
+export interface LedgerStatus {
+  readonly size: number;
+  readonly published: number;
+  readonly halted?: { readonly code: string; readonly reason: string };
 }
 
 /** A record did not become durable within the bound, or was refused. Nothing may be released. */

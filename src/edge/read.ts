@@ -1,7 +1,7 @@
 // The read side, below the reserved prefix: everything that a client or an auditor needs to check a
 // receipt. It reads the archive as they could themselves; only finding an exchange asks the ledger.
 //
-// Who may call what: keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
+// Who may call what: health, keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
 // hashes and signatures. A receipt is given to whoever knows its exchange's id, which has 74 random bits.
 // Entry bundles hold every record, so they are for the operator.
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -46,9 +46,10 @@ interface Found {
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const FRESH = "no-cache";
 
-/** The longest that a request may ask to wait (RFC 7240 `wait`), in seconds, and how often it looks. */
+/** The longest that a request may ask to wait (RFC 7240 `wait`), in seconds, and between two looks, in ms. */
 const WAIT_SECONDS_MAX = 20;
-const WAIT_STEP_MS = 100;
+const WAIT_STEP_MIN_MS = 100;
+const WAIT_STEP_MAX_MS = 1600;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -61,6 +62,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
+    .get("/health", () => health(options))
     .get("/anchors", async () => json({ latest: (await latestAnchor()) ?? null }))
     .get("/anchors/:epoch", async ({ params }) => {
       const epoch = /^(\d{1,10})(\.jws)?$/.exec(params.epoch!)?.[1];
@@ -70,8 +72,8 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
         ? notFound(`there is no anchor ${epoch}`)
         : bytes(object, "application/jose");
     })
-    .get("/receipts/:jti/proof", request => untilFound(request, () => prove(options, request.params.jti!)))
-    .get("/receipts/:jti", request => untilFound(request, () => reissue(options, request.params.jti!)))
+    .get("/receipts/:jti/proof", request => untilSettled(request, () => prove(options, request.params.jti!)))
+    .get("/receipts/:jti", request => untilSettled(request, () => reissue(options, request.params.jti!)))
     .get("/:ledger/checkpoint", ({ params }) => readObject(options, params.ledger!, "checkpoint"))
     .get("/:ledger/tile/:path+", ({ params, headers }) =>
       readTile(options, params.ledger!, `tile/${params.path}`, headers),
@@ -85,6 +87,25 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
   };
 }
 
+/** Whether every ledger takes records, how far it is, and why not if it does not: 200 only if all do. */
+async function health({ ledgers }: ReadOptions): Promise<Response> {
+  const states = await Promise.all(
+    [...ledgers].map(async ([name, connect]) => {
+      try {
+        const status = await connect().status();
+        return { name, state: status.halted === undefined ? "open" : "halted", ...status };
+      } catch {
+        return { name, state: "unreachable" };
+      }
+    }),
+  );
+  const well = states.every(({ state }) => state === "open");
+  return new Response(`${JSON.stringify({ ledgers: states })}\n`, {
+    status: well ? 200 : 503,
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
+  });
+}
+
 /** The newest receipt of an exchange: of its ending, once it has ended. */
 async function reissue(options: ReadOptions, jti: string): Promise<Response> {
   const found = await find(options, jti);
@@ -92,7 +113,7 @@ async function reissue(options: ReadOptions, jti: string): Promise<Response> {
   const receipt = await issueReceipt(found.text, options.receiptKey);
   return isFinal(parseEntry(found.text).record.stage)
     ? text("application/jwt", receipt)
-    : text("application/jwt", receipt, { "audit-stage": "open" });
+    : text("application/jwt", receipt, { "audit-stage": "open", "retry-after": "1" });
 }
 
 /** A `.tlog-proof` of the newest receipt of an exchange, under the published checkpoint. */
@@ -128,15 +149,17 @@ async function find(options: ReadOptions, jti: string): Promise<Found | undefine
   return undefined;
 }
 
-/** Asks again until there is an answer, for as long as the client wants to wait (RFC 7240 section 4.3). */
-async function untilFound(request: Request, ask: () => Promise<Response>): Promise<Response> {
+/**
+ * Asks again while the answer is only a matter of time, for as long as the client wants to wait (RFC 7240
+ * section 4.3). An exchange that is not known is not waited for.
+ */
+async function untilSettled(request: Request, ask: () => Promise<Response>): Promise<Response> {
   const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1] ?? "0";
   const deadline = Date.now() + Math.min(Number(wanted), WAIT_SECONDS_MAX) * 1000;
-  for (;;) {
+  for (let stepMs = WAIT_STEP_MIN_MS; ; stepMs = Math.min(stepMs * 2, WAIT_STEP_MAX_MS)) {
     const response = await ask();
-    const settled = response.status !== 404 && !response.headers.has("audit-stage");
-    if (settled || Date.now() >= deadline) return response;
-    await new Promise(resolve => setTimeout(resolve, WAIT_STEP_MS));
+    if (!response.headers.has("retry-after") || Date.now() >= deadline) return response;
+    await new Promise(resolve => setTimeout(resolve, stepMs));
   }
 }
 

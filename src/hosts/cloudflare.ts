@@ -56,8 +56,8 @@ async function start(env: Env): Promise<App> {
     ledgers: new Map(
       policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
     ),
-    archive: key => archive.get(key),
-    anchors: key => anchors.get(key),
+    archive: async key => (await archive.get(key))?.bytes,
+    anchors: async key => (await anchors.get(key))?.bytes,
     latestAnchor: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).latest(),
     operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
     platform,

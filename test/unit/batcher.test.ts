@@ -19,6 +19,10 @@ class HeldLedger implements Ledger {
     return [];
   }
 
+  async status(): Promise<{ size: number; published: number }> {
+    return { size: 0, published: 0 };
+  }
+
   /** Answers a call with a header that names its record. */
   answer(call: number): void {
     const { records, answer } = this.calls[call]!;

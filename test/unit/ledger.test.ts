@@ -1,9 +1,16 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { APPEND_RECORDS_MAX, Ledger, type Placement, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
+import {
+  APPEND_RECORDS_MAX,
+  type Identity,
+  Ledger,
+  type Placement,
+  POOL_RECORDS_MAX,
+} from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
-import { parseEntry } from "../../src/receipt/entry.ts";
+import { entryHash, parseEntry } from "../../src/receipt/entry.ts";
+import { makeJti } from "../../src/receipt/jti.ts";
 import { rootOf } from "../../src/tlog/tree.ts";
 import { mth } from "../reference/rfc6962.ts";
 
@@ -31,19 +38,30 @@ function watchedSql(): Sql & { transactions: number; failAfter?: number } {
   };
 }
 
-function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT): Ledger {
+const IDENTITY: Identity = { receipt: "kid", checkpoint: "vkey", policy: "1f3870be" };
+
+function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT, more = {}): Ledger {
   return new Ledger({
     sql,
+    issuer: "https://a",
     origin: ORIGIN,
-    kid: "kid",
+    identity: IDENTITY,
+    published: async () => undefined,
     now,
+    random: count => crypto.getRandomValues(new Uint8Array(count)),
     breathe: () => new Promise(r => setImmediate(r)),
+    recheck: async () => {},
+    ...more,
   });
+}
+
+function jti(n: number | string): string {
+  return makeJti(AT, createHash("sha256").update(`${n}`).digest().subarray(0, 16));
 }
 
 function record(n: number | string, more: object = {}): string {
   const time = new Date(AT).toISOString();
-  return JSON.stringify({ iss: "https://a", jti: `jti-${n}`, iat: 1, time, stage: "complete", ...more });
+  return JSON.stringify({ iss: "https://a", jti: jti(n), iat: 1, time, stage: "complete", ...more });
 }
 
 function placed(placement: Placement | undefined): { index: number; header: string } {
@@ -53,6 +71,14 @@ function placed(placement: Placement | undefined): { index: number; header: stri
 
 function entriesOf(ledger: Ledger): string[] {
   return ledger.store.entries(0, 1e9).map(({ text }) => text);
+}
+
+/** What the ledger's control records say, each with its index, in the order of the ledger. */
+function controlsOf(ledger: Ledger): [index: number, control: unknown][] {
+  return entriesOf(ledger)
+    .map(text => parseEntry(text))
+    .filter(({ record }) => record.stage === "control")
+    .map(({ header, record }) => [header.index, record.control]);
 }
 
 /** Everything that the ledger promises of what it holds, recomputed without its code. */
@@ -76,7 +102,7 @@ describe("the ledger", () => {
   it("gives records consecutive indexes, in the order they came", async () => {
     const ledger = openLedger();
     const placements = await Promise.all([ledger.append([record(1), record(2)]), ledger.append([record(3)])]);
-    expect(placements.flat().map(p => placed(p).index)).toEqual([0, 1, 2]);
+    expect(placements.flat().map(p => placed(p).index)).toEqual([1, 2, 3]);
     checkWhole(ledger);
   });
 
@@ -84,15 +110,15 @@ describe("the ledger", () => {
     const ledger = openLedger();
     const text = record(1);
     const [placement] = await ledger.append([text]);
-    const [stored] = entriesOf(ledger);
+    const [, stored] = entriesOf(ledger);
     expect(stored).toBe(`${placed(placement).header}.${Buffer.from(text).toString("base64url")}`);
     expect(parseEntry(stored!).header).toEqual({
       alg: "Ed25519",
       kid: "kid",
       typ: "audit-receipt+jwt",
       origin: ORIGIN,
-      index: 0,
-      prev: "A".repeat(43),
+      index: 1,
+      prev: Buffer.from(entryHash(entriesOf(ledger)[0]!)).toString("base64url"),
       at: "2026-11-21T05:22:22.453Z",
     });
   });
@@ -120,13 +146,13 @@ describe("the ledger", () => {
     const [again] = await openLedger(sql).append([record(1)]);
     expect(twice).toEqual(first);
     expect(again).toEqual(first);
-    expect(entriesOf(openLedger(sql))).toHaveLength(1);
+    expect(entriesOf(openLedger(sql))).toHaveLength(2);
   });
 
   it("keeps the stages of one exchange apart", async () => {
     const ledger = openLedger();
     await ledger.append([record(1, { stage: "received" }), record(1, { stage: "complete" })]);
-    expect(ledger.store.findEntries("jti-1").map(({ text }) => parseEntry(text).record.stage)).toEqual([
+    expect((await ledger.find(jti(1))).map(text => parseEntry(text).record.stage)).toEqual([
       "received",
       "complete",
     ]);
@@ -135,7 +161,7 @@ describe("the ledger", () => {
   it("refuses another record under a name that is taken", async () => {
     const ledger = openLedger();
     const [, other] = await ledger.append([record(1), record(1, { ms: 5 })]);
-    expect(other).toMatchObject({ refused: "conflict", reason: expect.stringContaining("index 0") });
+    expect(other).toMatchObject({ refused: "conflict", reason: expect.stringContaining("index 1") });
     checkWhole(ledger);
   });
 
@@ -144,7 +170,7 @@ describe("the ledger", () => {
     const large = record(9, { note: "x".repeat(5000) });
     const [bad, good, tooLarge] = await ledger.append(["{}", record(1), large]);
     expect(bad).toMatchObject({ refused: "malformed", reason: expect.stringContaining("iss") });
-    expect(placed(good).index).toBe(0);
+    expect(placed(good).index).toBe(1);
     expect(tooLarge).toMatchObject({ refused: "malformed", reason: expect.stringContaining("larger") });
     checkWhole(ledger);
   });
@@ -160,7 +186,7 @@ describe("the ledger", () => {
       await expect(failed).rejects.toThrow("the disk is full");
       checkWhole(ledger);
       const again = await ledger.append([record(1), record(2), record(3), record(4)]);
-      expect(again.map(p => placed(p).index)).toEqual([1, 2, 3, 4]);
+      expect(again.map(p => placed(p).index)).toEqual([2, 3, 4, 5]);
       checkWhole(ledger);
     },
   );
@@ -173,7 +199,8 @@ describe("the ledger", () => {
     await ledger.append([record(2)]);
     now += 120_000;
     await ledger.append([record(3)]);
-    const times = entriesOf(ledger).map(text => parseEntry(text).header.at);
+    const entries = entriesOf(ledger).map(text => parseEntry(text));
+    const times = entries.filter(({ record }) => record.stage !== "control").map(({ header }) => header.at);
     expect(times).toEqual([
       "2026-11-21T05:22:22.453Z",
       "2026-11-21T05:22:22.453Z",
@@ -186,15 +213,138 @@ describe("the ledger", () => {
     const calls = Array.from({ length: POOL_RECORDS_MAX / APPEND_RECORDS_MAX }, (_, call) =>
       ledger.append(Array.from({ length: APPEND_RECORDS_MAX }, (_, n) => record(`${call}-${n}`))),
     );
+    await ledger.check();
     expect(await ledger.append([record("late")])).toMatchObject([{ refused: "busy" }]);
     await Promise.all(calls);
-    expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX);
+    expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX + 1);
   });
 
   it("refuses storage that belongs to another ledger", () => {
     const sql = openSqlite(":memory:");
     openLedger(sql);
-    const open = () => new Ledger({ sql, origin: "other", kid: "k", now: () => 0, breathe: async () => {} });
+    const open = () => openLedger(sql, undefined, { origin: "other" });
     expect(open).toThrow(`belongs to "${ORIGIN}", not to "other"`);
+  });
+});
+
+describe("the ledger's own history", () => {
+  const genesis = [0, { type: "genesis", v: 1, iss: "https://a", origin: ORIGIN, ...IDENTITY }];
+
+  it("begins with entry 0, which names the format, the origin, the keys and the policy", async () => {
+    const ledger = openLedger();
+    expect(placed((await ledger.append([record(1)]))[0]).index).toBe(1);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+    const { header, record: told } = parseEntry(entriesOf(ledger)[0]!);
+    expect(header.prev).toBe(Buffer.alloc(32).toString("base64url"));
+    expect(told).toMatchObject({ iss: "https://a", time: header.at, iat: Math.floor(AT / 1000) });
+    expect(await ledger.find(told.jti)).toEqual([entriesOf(ledger)[0]]);
+    checkWhole(ledger);
+  });
+
+  it("begins even if the first record is refused", async () => {
+    const ledger = openLedger();
+    expect(await ledger.append(["{}"])).toMatchObject([{ refused: "malformed" }]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+  });
+
+  it("says nothing more while nothing changes, however often the ledger is started", async () => {
+    const sql = openSqlite(":memory:");
+    for (let n = 0; n < 3; n++) await openLedger(sql).append([record(n)]);
+    expect(controlsOf(openLedger(sql))).toEqual([genesis]);
+  });
+
+  it.each<[string, Partial<Identity>, object[]]>([
+    [
+      "another receipt key",
+      { receipt: "kid 2" },
+      [
+        { type: "key-added", use: "receipt", key: "kid 2" },
+        { type: "key-retired", use: "receipt", key: "kid" },
+      ],
+    ],
+    [
+      "another checkpoint key",
+      { checkpoint: "vkey 2" },
+      [
+        { type: "key-added", use: "checkpoint", key: "vkey 2" },
+        { type: "key-retired", use: "checkpoint", key: "vkey" },
+      ],
+    ],
+    [
+      "another policy",
+      { policy: "00000000" },
+      [{ type: "policy-changed", from: "1f3870be", to: "00000000" }],
+    ],
+    [
+      "everything else",
+      { receipt: "kid 2", checkpoint: "vkey 2", policy: "00000000" },
+      [
+        { type: "key-added", use: "receipt", key: "kid 2" },
+        { type: "key-retired", use: "receipt", key: "kid" },
+        { type: "key-added", use: "checkpoint", key: "vkey 2" },
+        { type: "key-retired", use: "checkpoint", key: "vkey" },
+        { type: "policy-changed", from: "1f3870be", to: "00000000" },
+      ],
+    ],
+  ])("tells once of a start with %s, before the first record of that start", async (_what, change, told) => {
+    const sql = openSqlite(":memory:");
+    await openLedger(sql).append([record(1)]);
+    const identity = { ...IDENTITY, ...change };
+    for (const n of [2, 3]) await openLedger(sql, undefined, { identity }).append([record(n)]);
+    const ledger = openLedger(sql, undefined, { identity });
+    expect(controlsOf(ledger)).toEqual([genesis, ...told.map((control, i) => [2 + i, control])]);
+    expect(parseEntry(entriesOf(ledger)[2 + told.length]!).record.jti).toBe(jti(2));
+    expect(parseEntry(entriesOf(ledger).at(-1)!).header.kid).toBe(identity.receipt);
+    checkWhole(ledger);
+  });
+
+  it("tells of a change back as of any other", async () => {
+    const sql = openSqlite(":memory:");
+    for (const policy of ["1f3870be", "00000000", "1f3870be"]) {
+      await openLedger(sql, undefined, { identity: { ...IDENTITY, policy } }).append([]);
+    }
+    expect(controlsOf(openLedger(sql)).slice(1)).toEqual([
+      [1, { type: "policy-changed", from: "1f3870be", to: "00000000" }],
+      [2, { type: "policy-changed", from: "00000000", to: "1f3870be" }],
+    ]);
+  });
+
+  it("is told again when the transaction that told it failed", async () => {
+    const sql = watchedSql();
+    sql.failAfter = 3;
+    const ledger = openLedger(sql);
+    await expect(ledger.append([record(1), record(2)])).rejects.toThrow("the disk is full");
+    expect(entriesOf(ledger)).toEqual([]);
+    await ledger.append([record(1)]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
+    checkWhole(ledger);
+  });
+
+  it("tells once of a clock that has fallen behind, across starts, until it has caught up", async () => {
+    const sql = openSqlite(":memory:");
+    let now = AT;
+    const append = (n: number) => openLedger(sql, () => now).append([record(n)]);
+    await append(1);
+    for (const [n, behind] of [60_000, 30_000, 45_000, 1].entries()) {
+      now = AT - behind;
+      await append(2 + n);
+    }
+    const behind = [2, { type: "clock-behind", ms: 60_000 }];
+    expect(controlsOf(openLedger(sql))).toEqual([genesis, behind]);
+    now = AT;
+    await append(6);
+    now = AT - 1001;
+    await append(7);
+    expect(controlsOf(openLedger(sql))).toEqual([genesis, behind, [8, { type: "clock-behind", ms: 1001 }]]);
+    checkWhole(openLedger(sql));
+  });
+
+  it("does not tell of the small corrections that every clock needs", async () => {
+    let now = AT;
+    const ledger = openLedger(undefined, () => now);
+    await ledger.append([record(1)]);
+    now = AT - 1000;
+    await ledger.append([record(2)]);
+    expect(controlsOf(ledger)).toEqual([genesis]);
   });
 });

@@ -8,8 +8,8 @@ const HASH = "@noble/hashes";
 /** What each room may import besides itself. Nothing imports `hosts` or `durable/objects.ts`. */
 const MAY_IMPORT: Record<string, string[]> = {
   "src/tlog": [HASH],
-  "src/receipt": ["src/tlog", HASH, "jose", "valibot"],
-  "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "jose", "valibot", "uuid"],
+  "src/receipt": ["src/tlog", HASH, "jose", "uuid", "valibot"],
+  "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "jose", "valibot"],
   "src/client": ["src/receipt", "src/tlog", HASH, "commander"],
   durable: ["src/receipt", "src/tlog"],
 };

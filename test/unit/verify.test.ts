@@ -41,7 +41,7 @@ async function proofOf(world: World, receipt: string): Promise<string> {
   const size = world.ledger.store.published();
   const { index } = parseReceipt(receipt).entry.header;
   const plan = planInclusion(index, size);
-  const get = (path: string) => world.archive.get(`${LEDGER}/${path}`);
+  const get = async (path: string) => world.archive.objects.get(`${LEDGER}/${path}`);
   const checkpoint = text(await get("checkpoint"));
   return formatProof({
     extra: utf8(receipt),
@@ -113,9 +113,9 @@ describe("a verdict", () => {
     await world.publish();
     await world.anchor();
     const anchor = text(world.anchors.objects.get("anchors/0000000000.jws"));
-    const plan = planConsistency(3, 303);
+    const plan = planConsistency(4, 304);
     const consistency = plan.prove(
-      await readTiles(path => world.archive.get(`${LEDGER}/${path}`), plan.tiles),
+      await readTiles(async path => world.archive.objects.get(`${LEDGER}/${path}`), plan.tiles),
     );
     expect(await code({ proof, anchor, consistency }, world)).toBe("signed included anchored");
     expect(await code({ proof, anchor }, world)).not.toContain("anchored");
@@ -124,7 +124,7 @@ describe("a verdict", () => {
 
   it("calls a tree that has not reached the entry just that, and never tampered", async () => {
     const world = await createWorld();
-    await world.append({});
+    await world.append();
     await world.publish();
     const [receipt] = await world.append({});
     const { hashes, checkpoint } = parseProof(await proofOfFirst(world));
@@ -172,7 +172,7 @@ describe("a verdict", () => {
 });
 
 async function proofOfFirst(world: World): Promise<string> {
-  const get = (path: string) => world.archive.get(`${LEDGER}/${path}`);
+  const get = async (path: string) => world.archive.objects.get(`${LEDGER}/${path}`);
   return formatProof({ index: 0, hashes: [], checkpoint: text(await get("checkpoint")) });
 }
 
