@@ -173,7 +173,10 @@ export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8
     matched.push(part);
   };
   if (seen.url !== undefined && !URL.canParse(seen.url)) {
-    throw new Fault("malformed", "the URL to compare with is not one", { expected: "an absolute URL", found: seen.url });
+    throw new Fault("malformed", "the URL to compare with is not one", {
+      expected: "an absolute URL",
+      found: seen.url,
+    });
   }
   const url = seen.url === undefined ? undefined : new URL(seen.url);
   compare("method", record.req?.method, seen.method === undefined ? undefined : fitText(seen.method));
