@@ -2,7 +2,8 @@
 // bytes. Node, Deno, Bun and workerd come with the project; Chromium runs where it is installed.
 import { describe, expect, it } from "vitest";
 import { bundleVerifier, GZIPPED_BYTES_MAX } from "../../scripts/bundle.ts";
-import { compareArtefacts, RUNTIMES, type Runtime, readVectors } from "../portable/runtimes.ts";
+import { readVectors } from "../portable/files.ts";
+import { compareArtefacts, RUNTIMES, type Runtime } from "../portable/runtimes.ts";
 import { type Report, runSuite } from "../portable/suite.ts";
 
 const vectors = readVectors();
