@@ -7,6 +7,7 @@
 // archive contradicts it takes nothing more and says so.
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
+import type { Placement } from "../src/receipt/placement.ts";
 import { parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
@@ -16,11 +17,6 @@ import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { extend, type Hash } from "../src/tlog/tree.ts";
 import type { Sql } from "./sql.ts";
 import { type Head, Store } from "./store.ts";
-
-/** Where a record was placed, or why it was not; answered in the order of the records. */
-export type Placement =
-  | { readonly index: number; readonly header: string }
-  | { readonly refused: "malformed" | "stale" | "conflict" | "busy" | "halted"; readonly reason: string };
 
 /** What the ledger's control records tell of: the keys that sign for it, and the policy in force. */
 export interface Identity {
@@ -188,6 +184,7 @@ export class Ledger {
     const before = this.#head;
     const { placed, after } = this.store.transaction(() => {
       const batch = new Batch(before, this.#options, this.store);
+      batch.tellChanges();
       const placed = records.map(record => batch.place(record));
       return { placed, after: batch.close() };
     });
@@ -228,7 +225,6 @@ class Batch {
     this.#chain = before.chain;
     this.#now = options.now();
     this.#at = Math.max(before.at, this.#now);
-    this.#tellChanges();
   }
 
   place(text: string): Placed {
@@ -298,33 +294,40 @@ class Batch {
     return undefined;
   }
 
-  /** The ledger's own history: its beginning, a change of keys or policy, a clock that ran backwards. */
-  #tellChanges(): void {
-    const { issuer, origin, identity } = this.#options;
+  /** Puts the ledger's own history before the records: its beginning, changes of keys, policy and clock. */
+  tellChanges(): void {
     const told = this.#store.identity();
-    const is = JSON.stringify(identity);
-    if (told === "") {
+    const { identity } = this.#options;
+    if (told !== JSON.stringify(identity)) {
+      this.#tellIdentity(told === "" ? undefined : (JSON.parse(told) as Identity));
+      this.#store.setIdentity(JSON.stringify(identity));
+    }
+    this.#tellClock();
+  }
+
+  #tellIdentity(was: Identity | undefined): void {
+    const { issuer, origin, identity } = this.#options;
+    if (was === undefined) {
       this.#tell({ type: "genesis", v: 1, iss: issuer, origin, ...identity });
-    } else if (told !== is) {
-      const was = JSON.parse(told) as Identity;
-      for (const use of ["receipt", "checkpoint"] as const) {
-        if (was[use] === identity[use]) continue;
-        this.#tell({ type: "key-added", use, key: identity[use] });
-        this.#tell({ type: "key-retired", use, key: was[use] });
-      }
-      if (was.policy !== identity.policy) {
-        this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });
-      }
+      return;
     }
-    if (told !== is) this.#store.setIdentity(is);
-    // Told once for each time that it falls further behind than a second of ordinary correction.
+    for (const use of ["receipt", "checkpoint"] as const) {
+      if (was[use] === identity[use]) continue;
+      this.#tell({ type: "key-added", use, key: identity[use] });
+      this.#tell({ type: "key-retired", use, key: was[use] });
+    }
+    if (was.policy !== identity.policy) {
+      this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });
+    }
+  }
+
+  /** A clock that is behind the newest entry is told of once, until it has caught up. */
+  #tellClock(): void {
     const behind = this.#before.at - this.#now;
-    if (behind > CLOCK_BEHIND_MIN_MS && !this.#store.clockBehind()) {
-      this.#tell({ type: "clock-behind", ms: behind });
-      this.#store.setClockBehind(true);
-    } else if (behind <= 0 && this.#store.clockBehind()) {
-      this.#store.setClockBehind(false);
-    }
+    const told = this.#store.clockBehind();
+    const isBehind = behind > (told ? 0 : CLOCK_BEHIND_MIN_MS);
+    if (isBehind && !told) this.#tell({ type: "clock-behind", ms: behind });
+    if (isBehind !== told) this.#store.setClockBehind(isBehind);
   }
 
   #tell(control: { readonly type: string } & Readonly<Record<string, unknown>>): void {

@@ -1,16 +1,14 @@
 // The lock on a bucket: how long R2 refuses to overwrite or delete what is in it. Rules are on the bucket;
 // of several the strictest holds, so a lock is made longer by one more rule and never by taking one away.
+import type { Policy } from "../src/edge/policy.ts";
 
 /** The days for which something is retained; Infinity is for ever. */
 export type Days = number;
 
-/** What the `[vars.lock]` of wrangler.toml asks for. @throws Error when it asks for nothing, or for two things. */
-export function readTerm(lock: {
-  retention_days?: number | undefined;
-  retention?: "indefinite" | undefined;
-}): Days {
-  if ((lock.retention_days === undefined) === (lock.retention === undefined)) {
-    throw new Error('wrangler.toml: vars.lock: expected either retention_days or retention = "indefinite"');
+/** What the `[vars.lock]` of wrangler.toml asks for. @throws Error when there is none. */
+export function readTerm(lock: Policy["lock"]): Days {
+  if (lock === undefined) {
+    throw new Error('wrangler.toml: vars.lock: expected retention_days or retention = "indefinite"');
   }
   return lock.retention_days ?? Number.POSITIVE_INFINITY;
 }

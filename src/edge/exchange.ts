@@ -1,7 +1,7 @@
 // One exchange on its way through the edge: what was seen of it so far, and the records about it.
 import { sha256 } from "@noble/hashes/sha2.js";
 import { formatDigest } from "../receipt/digest.ts";
-import { commitFields, SEED_BYTES } from "../receipt/disclosure.ts";
+import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclosure.ts";
 import { makeJti } from "../receipt/jti.ts";
 import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
@@ -13,6 +13,7 @@ export class BodyDigest {
   readonly #hash = sha256.create();
   #size = 0;
   #ended = false;
+  #broken = false;
 
   update(chunk: Uint8Array): void {
     this.#hash.update(chunk);
@@ -22,6 +23,15 @@ export class BodyDigest {
   /** The whole body has passed. */
   end(): void {
     this.#ended = true;
+  }
+
+  /** Its source broke off before the end. */
+  breakOff(): void {
+    this.#broken = true;
+  }
+
+  get isBroken(): boolean {
+    return this.#broken;
   }
 
   /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
@@ -66,7 +76,7 @@ export class Exchange {
       client_address: caller.address ?? null,
       user_agent: request.headers.get("user-agent"),
       query: url.search === "" ? null : url.search.slice(1),
-    });
+    } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>);
   }
 
   /** The record of a stage, as JSON text: everything that is known by now. */
@@ -79,9 +89,7 @@ export class Exchange {
       time: new Date(now).toISOString(),
       stage,
       ms: now - this.#began,
-      ...(this.route === undefined
-        ? {}
-        : { route: this.route.name, upstream: new URL(this.route.upstream).host }),
+      ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
       policy: this.#policy.hash,
       req: { ...this.#request, ...this.requestBody.read() },
       ...this.#response(stage, seen.status),

@@ -68,13 +68,10 @@ export class AuditProxy {
     try {
       if (route === undefined) {
         const refusal = problem(404, "No route", `No route of this API takes ${request.method} ${path}.`);
-        return await this.#answer(exchange, context, "rejected", refusal);
+        return await this.#answer(exchange, context, { stage: "rejected" }, refusal);
       }
       const response = await this.#forward(request, route, exchange, context);
-      if (response instanceof Error) {
-        const detail = `The upstream "${route.name}" could not be reached.`;
-        return await this.#answer(exchange, context, "failed", problem(502, "Bad gateway", detail));
-      }
+      if (response === undefined) return await this.#answerBroken(exchange, context, route);
       return await this.#release(response, route, exchange, context);
     } catch (error) {
       if (!(error instanceof LedgerFailure)) throw error;
@@ -84,22 +81,42 @@ export class AuditProxy {
     }
   }
 
-  /** Calls the upstream. An upstream that cannot be reached is a result, not an accident. */
+  /** Calls the upstream. @returns undefined when it or the client broke off: no accident, but a result. */
   async #forward(
     request: Request,
     route: Route,
     exchange: Exchange,
     context: Context,
-  ): Promise<Response | Error> {
+  ): Promise<Response | undefined> {
     const { platform } = this.#options;
     const url = upstreamUrl(request.url, route.upstream);
     const headers = requestHeaders(request, context.caller, exchange.jti);
     try {
       const body = await this.#requestBody(request, exchange, context);
       return await platform.send(url, { method: request.method, headers, body, redirect: "manual" });
-    } catch (error) {
-      return error as Error;
+    } catch {
+      return undefined;
     }
+  }
+
+  /** Answers for a request that did not come in whole, or whose upstream gave no answer. */
+  #answerBroken(exchange: Exchange, context: Context, route: Route): Promise<Response> {
+    if (exchange.requestBody.isBroken) {
+      const error = "the client broke off its request";
+      return this.#answer(
+        exchange,
+        context,
+        { stage: "aborted", error },
+        problem(400, "Incomplete", `Not sent: ${error}.`),
+      );
+    }
+    const error = `no answer came from ${new URL(route.upstream).host}`;
+    return this.#answer(
+      exchange,
+      context,
+      { stage: "failed", error },
+      problem(502, "Bad gateway", `Sent, but ${error}.`),
+    );
   }
 
   async #requestBody(request: Request, exchange: Exchange, context: Context): Promise<BodyInit | null> {
@@ -110,9 +127,8 @@ export class AuditProxy {
     }
     const length = contentLength(request.headers);
     if (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX) {
-      const body = new Uint8Array(await request.arrayBuffer());
-      seen.update(body);
-      seen.end();
+      const body = await readWhole(request, seen);
+      if (body === undefined) throw new Error("the client broke off");
       return body;
     }
     const { readable, writable } = this.#options.platform.passThrough(length);
@@ -129,35 +145,41 @@ export class AuditProxy {
     }
     this.#held += length;
     try {
-      return await this.#answer(exchange, context, "complete", response);
+      return await this.#hold(response, exchange, context);
     } finally {
       this.#held -= length;
     }
   }
 
   /** Holds a short response until the record that ends its exchange is durable. */
-  async #answer(exchange: Exchange, context: Context, stage: Stage, response: Response): Promise<Response> {
-    let body: Uint8Array<ArrayBuffer> | null = null;
-    let ending = stage;
-    let error: string | undefined;
-    try {
-      if (response.body !== null) body = new Uint8Array(await response.arrayBuffer());
-      if (body !== null) exchange.responseBody.update(body);
-      exchange.responseBody.end();
-    } catch {
-      ending = "failed";
-      error = "the upstream ended its response too early";
+  async #hold(response: Response, exchange: Exchange, context: Context): Promise<Response> {
+    const body = await readWhole(response, exchange.responseBody);
+    if (body === undefined) {
+      const error = "the upstream ended its response too early";
+      return this.#answer(
+        exchange,
+        context,
+        { stage: "failed", error },
+        problem(502, "Bad gateway", `Not passed on: ${error}.`),
+      );
     }
     const { status } = response;
-    const receipt = await this.#record(
-      exchange,
-      context,
-      exchange.record(ending, { status, ...(error && { error }) }),
-    );
-    if (error !== undefined) {
-      return this.#finish(problem(502, "Bad gateway", `Not passed on: ${error}.`), null, exchange, receipt);
-    }
-    return this.#finish(response, body, exchange, receipt);
+    const receipt = await this.#record(exchange, context, exchange.record("complete", { status }));
+    // A response without a body, to HEAD or of status 204 or 304, may not be given an empty one instead.
+    return this.#finish(response, response.body && body, exchange, receipt);
+  }
+
+  /** Ends an exchange with an answer of the edge's own. */
+  async #answer(
+    exchange: Exchange,
+    context: Context,
+    { stage, error }: { stage: Stage; error?: string },
+    response: Response,
+  ): Promise<Response> {
+    const body = await readWhole(response, exchange.responseBody);
+    const seen = { status: response.status, ...(error && { error }) };
+    const receipt = await this.#record(exchange, context, exchange.record(stage, seen));
+    return this.#finish(response, body!, exchange, receipt);
   }
 
   /** Passes a long or endless response on, and records how it ended. */
@@ -184,7 +206,7 @@ export class AuditProxy {
     headers.set("audit-id", exchange.jti);
     headers.append("link", `<${new URL(`${prefix}receipts/${exchange.jti}`, issuer)}>; rel="audit-receipt"`);
     const { status, statusText } = response;
-    return this.#options.platform.respond(body ?? response.body, { status, statusText, headers });
+    return this.#options.platform.respond(body, { status, statusText, headers });
   }
 
   /** Makes a record durable and signs its entry. @throws LedgerFailure */
@@ -193,6 +215,22 @@ export class AuditProxy {
     const ledger = ledgers.get(exchange.route?.ledger ?? policy.ledgers[0]!.name)!;
     const { header } = await ledger.append(record, work => context.waitUntil(work));
     return issueReceipt(formatEntry(header, record), receiptKey);
+  }
+}
+
+/** The whole of a body, digested; or undefined when its source broke off. */
+async function readWhole(
+  source: Request | Response,
+  seen: BodyDigest,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    const body = new Uint8Array(await source.arrayBuffer());
+    seen.update(body);
+    seen.end();
+    return body;
+  } catch {
+    seen.breakOff();
+    return undefined;
   }
 }
 
@@ -222,6 +260,8 @@ async function pump(
     try {
       chunk = await reader.read();
     } catch (error) {
+      // Known before the other side hears of it: whoever asks why it broke gets the true answer.
+      seen.breakOff();
       await writer.abort(error).catch(() => {});
       return "source";
     }

@@ -1,11 +1,14 @@
 // What a client and an upstream see of each other through the edge, in real workerd.
+import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseSeed } from "../../src/receipt/disclosure.ts";
+import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
+import type { AuditRecord } from "../../src/receipt/record.ts";
 import { parseTrust, type Trust } from "../../src/receipt/trust.ts";
 import { type SeenExchange, verifyEvidence } from "../../src/receipt/verify.ts";
-import { read } from "./copy.ts";
+import { pullEntries, read } from "./copy.ts";
 import { type Edge, startEdge } from "./edge.ts";
 import { type Answer, eventually, send, startUpstream, type Upstream } from "./upstream.ts";
 
@@ -13,6 +16,7 @@ const GZIPPED = gzipSync("a text that was compressed by the upstream ".repeat(20
 const LONG = Buffer.alloc(1_000_000, "counterfoil ");
 
 let upstream: Upstream;
+const timers: NodeJS.Timeout[] = [];
 let edge: Edge;
 let trust: Trust;
 
@@ -35,9 +39,12 @@ beforeAll(async () => {
         return response.writeHead(200, { "content-length": LONG.length }).end(LONG);
       case "/endless":
         response.writeHead(200, { "content-type": "text/event-stream" });
-        return response.write("data: first\n\n");
+        response.write("data: first\n\n");
+        // Goes on, since an edge notices that its client has gone when it next writes to it.
+        timers.push(setInterval(() => response.write("data: next\n\n"), 50));
+        return;
       case "/cut":
-        response.writeHead(200, { "content-length": 1_000_000 });
+        response.writeHead(200, { "content-length": Number(searchParams.get("length")) });
         return response.write("the beginning", () => response.destroy());
       case "/status":
         return response.writeHead(Number(searchParams.get("code")), { etag: '"x"' }).end();
@@ -55,6 +62,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  for (const timer of timers) clearInterval(timer);
   await edge.stop();
   upstream.close();
 });
@@ -226,12 +234,62 @@ describe("a response that is too long to hold back", () => {
     const { value } = await response.body!.getReader().read();
     expect(new TextDecoder().decode(value)).toBe("data: first\n\n");
     controller.abort();
-    upstream.close();
     const { record } = await ending(response.headers.get("audit-id")!);
-    expect(["aborted", "failed"]).toContain(record.stage);
-    expect(record.res!.digest).toBeUndefined();
+    expect([record.stage, record.error, record.res!.digest]).toEqual([
+      "aborted",
+      "the client went away",
+      undefined,
+    ]);
   });
 });
+
+describe("when something breaks off", () => {
+  test("a held response becomes a problem, and its receipt is for that problem", async () => {
+    const { status, rungs, receipt } = await exchange("/cut?length=1000");
+    expect([status, rungs]).toEqual([502, ["signed", "matched"]]);
+    expect(receipt.entry.record).toMatchObject({
+      stage: "failed",
+      error: "the upstream ended its response too early",
+      res: { status: 502 },
+    });
+  });
+
+  test("a streamed response breaks off for the client too, and is on record as failed", async () => {
+    const response = await fetch(`${edge.url}/cut?length=1000000`);
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    const { record } = await ending(response.headers.get("audit-id")!);
+    expect([record.stage, record.res!.size]).toEqual(["failed", "the beginning".length]);
+  });
+
+  test.each([100, 200_000])(
+    "an upload of %i bytes that the client breaks off is on record as aborted",
+    async length => {
+      const before = await newestIndex();
+      const socket = connect(Number(new URL(edge.url).port), "127.0.0.1");
+      socket.write(`POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\nthe beginning`, () =>
+        socket.destroy(),
+      );
+      const record = await eventually(async () =>
+        (await recordsFrom(before + 1)).find(({ req }) => req?.method === "POST"),
+      );
+      expect(record).toMatchObject({ stage: "aborted", error: "the client broke off its request" });
+      expect(record.req!.digest).toBeUndefined();
+    },
+  );
+});
+
+/** The index of an exchange that is made to find it out. */
+async function newestIndex(): Promise<number> {
+  const { receipt } = await exchange("/echo");
+  return receipt.entry.header.index;
+}
+
+/** The records from an index on, as the operator reads them. */
+async function recordsFrom(index: number): Promise<AuditRecord[]> {
+  const size = Number((await read(edge, "main/checkpoint")).toString().split("\n")[1]);
+  const entries = await pullEntries(edge, size);
+  return entries.slice(index).map(entry => parseEntry(entry).record);
+}
 
 describe("when the upstream fails", () => {
   test("the client gets a problem with a receipt for it", async () => {
@@ -241,7 +299,11 @@ describe("when the upstream fails", () => {
       expect([status, headers["content-type"]]).toEqual([502, "application/problem+json"]);
       expect(JSON.parse(body.toString())).toMatchObject({ title: "Bad gateway", status: 502 });
       const { record } = parseReceipt(headers["audit-receipt"] as string).entry;
-      expect([record.stage, record.res!.status]).toEqual(["failed", 502]);
+      expect(record).toMatchObject({
+        stage: "failed",
+        error: "no answer came from 127.0.0.1:1",
+        res: { status: 502 },
+      });
     } finally {
       await dead.stop();
     }
@@ -267,6 +329,7 @@ describe("the read side", () => {
   });
 
   test.each([
+    ["HEAD", "nothing", 404],
     ["POST", "trust", 405],
     ["GET", "receipts/unknown", 404],
     ["GET", "receipts/..%2f..%2fx", 404],
@@ -279,6 +342,22 @@ describe("the read side", () => {
   ])("answers %s %s with a problem of status %i", async (method, path, status) => {
     const answer = await send(`${edge.url}/.well-known/audit/${path}`, { method });
     expect(answer.status).toBe(status);
-    expect(JSON.parse(answer.body.toString())).toMatchObject({ status });
+    if (method !== "HEAD") expect(JSON.parse(answer.body.toString())).toMatchObject({ status });
+  });
+
+  test("answers HEAD as GET, but for the body", async () => {
+    const [get, head] = await Promise.all(
+      ["GET", "HEAD"].map(method => send(`${edge.url}/.well-known/audit/trust`, { method })),
+    );
+    expect([head!.status, head!.headers["content-type"], head!.body.length]).toEqual([
+      200,
+      get!.headers["content-type"],
+      0,
+    ]);
+  });
+
+  test("says how the ledgers are", async () => {
+    const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+    expect(ledgers).toMatchObject([{ name: "main", state: "open", size: expect.any(Number) }]);
   });
 });

@@ -1,10 +1,11 @@
 // What leaves the ledger's storage once it is published, and what must go on working without it.
 import { beforeEach, describe, expect, it } from "vitest";
-import { PLACE_RETENTION_MS, type Placement } from "../../durable/ledger.ts";
+import { PLACE_RETENTION_MS } from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { Store } from "../../durable/store.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { Fault } from "../../src/tlog/fault.ts";
 import { parseNote } from "../../src/tlog/note.ts";
