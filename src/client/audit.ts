@@ -9,6 +9,7 @@ import {
   FIRST_ANCHOR_PREV,
   formatAnchorPath,
   openAnchor,
+  type Pin,
 } from "../receipt/anchor.ts";
 import type { Trust } from "../receipt/trust.ts";
 import { Fault } from "../tlog/fault.ts";
@@ -66,6 +67,7 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
   const unnamed = new Set<string>();
   await anchors.begin();
   for (const walk of walks.values()) await walk.begin();
+  for (const pin of await anchors.peekNewest()) await walks.get(pin.origin)?.expect(pin);
   for await (const { anchor, place } of anchors.read()) {
     for (const pin of anchor.payload.ledgers) {
       const walk = walks.get(pin.origin);
@@ -127,6 +129,18 @@ class AnchorWalk {
     this.#last = Math.min(told, EPOCH_MAX - PROBE_AHEAD);
     for (let epoch = this.#last + 1; epoch <= this.#last + PROBE_AHEAD; epoch++) {
       if ((await this.#get(epoch)) !== undefined) this.#last = epoch;
+    }
+  }
+
+  /** What the newest anchor pins, if it can be opened; it is checked when its turn comes. */
+  async peekNewest(): Promise<readonly Pin[]> {
+    const text = this.#last === -1 ? undefined : await this.#get(this.#last);
+    if (text === undefined) return [];
+    try {
+      return (await openAnchor(text, this.#trust.anchorKeys)).payload.ledgers;
+    } catch (error) {
+      if (error instanceof Fault) return [];
+      throw error;
     }
   }
 

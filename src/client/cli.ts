@@ -68,10 +68,14 @@ class Run {
     hasData: boolean,
     command: (platform: Platform) => Promise<Answer>,
   ) {
-    const answer = await command(this.#platform).catch(error => describeFailure(describeError(error), where));
+    let failed = false;
+    const answer = await command(this.#platform).catch(error => {
+      failed = true;
+      return describeFailure(describeError(error), where);
+    });
     this.outcome = answer.outcome;
     const { isTerminal, variable, writeErr, writeOut } = this.#platform;
-    const toErr = hasData || (answer.outcome !== "proven" && options.json === undefined);
+    const toErr = hasData || (failed && options.json === undefined);
     const colour = (toErr ? isTerminal.err : isTerminal.out) && !variable("NO_COLOR");
     const text = formatAnswer(answer, { json: options.json === true, colour });
     await (toErr ? writeErr(text) : writeOut(text));

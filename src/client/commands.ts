@@ -1,6 +1,6 @@
 // What each command does, from what a person typed to an answer. Nothing here prints or decides exit codes.
 import { parseReceipt } from "../receipt/receipt.ts";
-import type { SeenExchange } from "../receipt/verify.ts";
+import type { SeenExchange, Verdict } from "../receipt/verify.ts";
 import { type Archive, openFolderArchive, openRemoteArchive } from "./archive.ts";
 import { audit } from "./audit.ts";
 import { type Capture, readCapture, requireReceipt } from "./capture.ts";
@@ -38,11 +38,8 @@ export async function fetchCommand(
   const receipt = takeReceipt(made);
   const source = pinned ?? (await fetchTrust(platform, defaultPrefix(url)));
   const verdict = await verifyMade(platform, made, receipt, source.trust);
-  return describeVerdict(
-    verdict,
-    listUncompared(verdict, made.seen, made.headers.has("audit-receipt-seed")),
-    source,
-  );
+  const uncompared = listUncompared(verdict, made.seen, made.headers.has("audit-receipt-seed"));
+  return describeVerdict(verdict, uncompared, source, addressOf(verdict, source));
 }
 
 export interface VerifyOptions {
@@ -82,7 +79,8 @@ export async function verifyCommand(
     ...(consistency && { consistency }),
   };
   const verdict = await verifyTrusted(evidence, source.trust);
-  return describeVerdict(verdict, listUncompared(verdict, exchange, seed !== undefined), source);
+  const uncompared = listUncompared(verdict, exchange, seed !== undefined);
+  return describeVerdict(verdict, uncompared, source, addressOf(verdict, source));
 }
 
 export interface ProofOptions {
@@ -104,7 +102,7 @@ export async function proofCommand(
   const { bytes, verdict } = await fetchProof(platform, address, receipt, source.trust, options.wait);
   if (options.output === undefined) await platform.writeOut(bytes);
   else await platform.writeFile(options.output, bytes);
-  return describeVerdict(verdict, [], source);
+  return describeVerdict(verdict, [], source, address);
 }
 
 export interface AuditCommandOptions {
@@ -216,6 +214,11 @@ async function seenExchange(
 /** The reserved prefix that goes with a trust document. */
 function prefixOf({ from, trust }: TrustSource): string {
   return isUrl(from) ? from.replace(/trust$/, "") : defaultPrefix(parseUrl(trust.issuer));
+}
+
+/** Where a verified receipt is given out again. */
+function addressOf({ receipt }: Verdict, source: TrustSource): string {
+  return `${prefixOf(source)}receipts/${encodeURIComponent(receipt.entry.record.jti)}`;
 }
 
 /** The address of an exchange's receipt: the one that was given, or the one that a receipt leads to. */

@@ -2,7 +2,7 @@
 // Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Trust } from "../receipt/trust.ts";
-import { RUNGS, type Verdict } from "../receipt/verify.ts";
+import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
 import { FAULT_CODES } from "../tlog/fault.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
@@ -46,49 +46,59 @@ export function formatAnswer(
     .join("");
 }
 
+/**
+ * @param uncompared the parts of the exchange that were not compared, with the reasons.
+ * @param address where the operator gives the receipt out again, and its proof.
+ */
 export function describeVerdict(
   verdict: Verdict,
   uncompared: readonly string[],
   source: TrustSource,
+  address: string,
 ): Answer {
-  const { receipt, rungs, matched, checkpoint, anchor } = verdict;
+  const { receipt, rungs, matched, checkpoint, anchor, witnesses } = verdict;
   const { header, record } = receipt.entry;
+  const { from, origin } = source;
+  const tree = checkpoint && { ...checkpoint, root: encodeBase64(checkpoint.root) };
   const rows: Row[] = [
     ["proven", rungs.join(", ")],
     ["exchange", `${describeExchange(verdict)}; id ${record.jti}`],
     ["issuer", record.iss],
     ["ledger", `${header.origin}, index ${header.index}`],
     ["time", `${record.time} by the edge's clock, ${header.at} by the ledger's`],
-    ["compared", matched.join(", ") || "nothing"],
+    ...describeRungs(verdict, uncompared, address),
+    ...(isFinal(record.stage)
+      ? []
+      : [["note", "this receipt says only that the exchange began; its ending has another"] as const]),
+    ["trust", describeSource(source)],
   ];
-  if (uncompared.length > 0) rows.push(["not compared", uncompared.join(", ")]);
-  if (checkpoint) rows.push(["included", `in the signed tree of ${checkpoint.size} entries`]);
-  if (anchor) rows.push(["anchored", `by anchor ${anchor.epoch} of ${anchor.time}`]);
-  const missing = RUNGS.filter(rung => !rungs.includes(rung) && rung in HOW_TO_PROVE);
-  for (const rung of missing)
-    rows.push(["not proven", `${rung}: ${HOW_TO_PROVE[rung as keyof typeof HOW_TO_PROVE]}`]);
-  if (!isFinal(record.stage))
-    rows.push(["note", "this receipt says only that the exchange began; its ending has another"]);
-  rows.push(["trust", describeSource(source)]);
-  const tree = checkpoint && {
-    origin: checkpoint.origin,
-    size: checkpoint.size,
-    root: encodeBase64(checkpoint.root),
-  };
   return {
     outcome: "proven",
     rows,
     json: {
-      rungs,
-      matched,
-      uncompared,
-      header,
-      record,
+      ...{ rungs, matched, uncompared, header, record },
       ...(tree && { checkpoint: tree }),
       ...(anchor && { anchor }),
-      trust: { from: source.from, origin: source.origin },
+      ...(witnesses.length > 0 && { witnesses }),
+      trust: { from, origin },
     },
   };
+}
+
+/** What was compared and proven beyond the signature, and what it takes to prove the rest. */
+function describeRungs(verdict: Verdict, uncompared: readonly string[], address: string): Row[] {
+  const { matched, checkpoint, anchor, witnesses } = verdict;
+  const rows: Row[] = [["compared", matched.join(", ") || "nothing of the exchange was given"]];
+  if (matched.length > 0 && uncompared.length > 0) rows.push(["not compared", uncompared.join(", ")]);
+  if (checkpoint === undefined) {
+    rows.push(["not proven", `that it is in the ledger; for the proof: counterfoil proof ${address}`]);
+    return rows;
+  }
+  rows.push(["included", `in the signed tree of ${checkpoint.size} entries`]);
+  if (anchor === undefined) rows.push(["not proven", "that an anchor pins it; give one with --anchor"]);
+  else rows.push(["anchored", `by anchor ${anchor.epoch} of ${anchor.time}`]);
+  if (witnesses.length > 0) rows.push(["witnessed", `by ${witnesses.join(", ")}`]);
+  return rows;
 }
 
 export function describeFailure(failure: Failure, where?: string): Answer {
@@ -167,14 +177,6 @@ export function describeTrust(trust: Trust, source: TrustSource): Answer {
     json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, from: source.from },
   };
 }
-
-/** What else is needed for a rung that was not proven. */
-const HOW_TO_PROVE = {
-  matched:
-    "nothing of the exchange was given to compare (--body, --url, or the response as `curl -si` prints it)",
-  included: "needs a proof (counterfoil proof)",
-  anchored: "needs a proof and an anchor (--anchor)",
-} as const;
 
 function describeExchange({ receipt }: Verdict): string {
   const { req, res, stage } = receipt.entry.record;

@@ -1,16 +1,10 @@
 // Archives to audit: made by the real ledger, publisher and anchor writer, and then altered.
 import type { Archive } from "../../../src/client/archive.ts";
-import { createWorld, MemoryArchive, type World } from "../../world.ts";
+import type { World } from "../../world.ts";
 
 export type Objects = Map<string, Uint8Array>;
 
-/** A world whose archive and anchors are below one prefix, as clients see them. */
-export async function createOneWorld(): Promise<World> {
-  const archive = new MemoryArchive();
-  return createWorld(archive, archive);
-}
-
-/** Appends, publishes and anchors, once for each count. */
+/** Appends, publishes and anchors, once for each count. The first append also makes the ledger's genesis entry. */
 export async function grow(world: World, ...counts: number[]): Promise<World> {
   for (const count of counts) {
     world.tick(1000);
@@ -21,9 +15,9 @@ export async function grow(world: World, ...counts: number[]): Promise<World> {
   return world;
 }
 
-/** A copy that a test can alter. */
-export function copyOf(world: World): Objects {
-  return new Map([...world.archive.objects].map(([path, bytes]) => [path, bytes.slice()]));
+/** A copy of all that a world has published, with the paths that clients see. */
+export function copyOf({ archive, anchors }: World): Objects {
+  return new Map([...archive.objects, ...anchors.objects].map(([path, bytes]) => [path, bytes.slice()]));
 }
 
 /** An auditor's view. `latest` is what the archive says its newest epoch is. */
