@@ -14,9 +14,9 @@ import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
-import { extend, type Hash } from "../src/tlog/tree.ts";
+import { equalBytes, extend, type Hash } from "../src/tlog/tree.ts";
 import type { Sql } from "./sql.ts";
-import { type Head, Store } from "./store.ts";
+import { type Head, type Place, Store } from "./store.ts";
 
 /** What the ledger's control records tell of: the keys that sign for it, and the policy in force. */
 export interface Identity {
@@ -74,8 +74,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A placement, or the index of a record that is known but whose entry only the archive still has. */
-type Placed = Placement | { readonly archived: number };
+/** A placement, or the place of a record that is known but whose entry only the archive still has. */
+type Placed = Placement | { readonly archived: Place };
 
 export class Ledger {
   readonly store: Store;
@@ -138,7 +138,7 @@ export class Ledger {
 
   /** The entries of all stages of one exchange, in the order of the ledger. */
   find(jti: string): Promise<string[]> {
-    return Promise.all(this.store.findPlaces(jti).map(index => this.#entry(index)));
+    return Promise.all(this.store.findPlaces(jti).map(place => this.#entry(place)));
   }
 
   /**
@@ -192,10 +192,18 @@ export class Ledger {
     return placed;
   }
 
-  /** The entry at an index, from storage or from the published bundle. */
-  async #entry(index: number): Promise<string> {
-    const kept = this.store.entries(index, index + 1)[0];
-    if (kept !== undefined) return kept.text;
+  /**
+   * The entry of a place, from storage or from the published bundle.
+   * @throws Fault `tampered` when it is not the one that was placed there: whoever signs what comes from here
+   * must not sign what somebody has put into the archive.
+   */
+  async #entry({ index, leaf }: Place): Promise<string> {
+    const text = this.store.entries(index, index + 1)[0]?.text ?? (await this.#archivedEntry(index));
+    if (equalBytes(entryHash(text), leaf)) return text;
+    throw new Fault("tampered", `entry ${index}: is not the one that was placed there`, { index });
+  }
+
+  async #archivedEntry(index: number): Promise<string> {
     const n = Math.floor(index / TILE_WIDTH);
     const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
     const bundle = await this.#options.published(path);
@@ -203,8 +211,8 @@ export class Ledger {
     return new TextDecoder().decode(decodeBundle(bundle, TILE_WIDTH)[index % TILE_WIDTH]);
   }
 
-  async #answerArchived(index: number, record: string): Promise<Placement> {
-    return answerAgain(index, await this.#entry(index), record);
+  async #answerArchived(place: Place, record: string): Promise<Placement> {
+    return answerAgain(place.index, await this.#entry(place), record);
   }
 }
 
@@ -237,8 +245,8 @@ class Batch {
     }
     const known = this.#store.findPlace(jti, stage);
     if (known !== undefined) {
-      const entry = this.#store.entries(known, known + 1)[0];
-      return entry === undefined ? { archived: known } : answerAgain(known, entry.text, text);
+      const entry = this.#store.entries(known.index, known.index + 1)[0];
+      return entry === undefined ? { archived: known } : answerAgain(known.index, entry.text, text);
     }
     return this.#checkAge(jti) ?? this.#add(text, jti, stage);
   }

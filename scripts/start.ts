@@ -152,10 +152,10 @@ async function probePort(host: string, port: number): Promise<number> {
   }
 }
 
-/** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine. */
+/** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine, and no front. */
 function localVars(vars: Record<string, unknown>, issuer: string, upstream: string): Record<string, unknown> {
   const [first, ...others] = Array.isArray(vars.routes) ? vars.routes : [];
-  return { ...vars, issuer, routes: [{ ...first, upstream }, ...others] };
+  return { ...vars, issuer, client_address: "none", routes: [{ ...first, upstream }, ...others] };
 }
 
 /** Ends this process with workerd: in good order when told to, as a failure when workerd ends by itself. */

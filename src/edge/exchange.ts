@@ -1,45 +1,10 @@
 // One exchange on its way through the edge: what was seen of it so far, and the records about it.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { formatDigest } from "../receipt/digest.ts";
 import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclosure.ts";
 import { makeJti } from "../receipt/jti.ts";
 import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
-import type { Caller } from "./headers.ts";
+import { BodyDigest } from "./body.ts";
 import type { Policy, Route } from "./policy.ts";
-
-/** Counts and hashes a body while it passes. */
-export class BodyDigest {
-  readonly #hash = sha256.create();
-  #size = 0;
-  #ended = false;
-  #broken = false;
-
-  update(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
-    this.#size += chunk.length;
-  }
-
-  /** The whole body has passed. */
-  end(): void {
-    this.#ended = true;
-  }
-
-  /** Its source broke off before the end. */
-  breakOff(): void {
-    this.#broken = true;
-  }
-
-  get isBroken(): boolean {
-    return this.#broken;
-  }
-
-  /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
-  read(): { size: number; digest?: string } {
-    if (!this.#ended) return { size: this.#size };
-    return { size: this.#size, digest: formatDigest(this.#hash.clone().digest()) };
-  }
-}
 
 /** Sources of what must differ between exchanges; passed in, so that a test can fix them. */
 export interface Sources {
@@ -61,7 +26,13 @@ export class Exchange {
   readonly #request: { method: AuditRecord["req"] & object }["method"];
   readonly #commitment: { _sd_alg: "sha-256"; _sd: string[] };
 
-  constructor(request: Request, caller: Caller, route: Route | undefined, policy: Policy, sources: Sources) {
+  constructor(
+    request: Request,
+    address: string | undefined,
+    route: Route | undefined,
+    policy: Policy,
+    sources: Sources,
+  ) {
     const url = new URL(request.url);
     const seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
@@ -73,7 +44,7 @@ export class Exchange {
     this.#request = { method: fitText(request.method), host: fitText(url.host), path: fitText(url.pathname) };
     this.#commitment = commitFields(seed, {
       sub: null,
-      client_address: caller.address ?? null,
+      client_address: address ?? null,
       user_agent: request.headers.get("user-agent"),
       query: url.search === "" ? null : url.search.slice(1),
     } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>);

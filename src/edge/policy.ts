@@ -45,6 +45,8 @@ const PolicySchema = v.strictObject({
   ),
   ledgers: v.pipe(v.array(LedgerSchema), v.minLength(1, "expected at least one ledger")),
   routes: v.pipe(v.array(RouteSchema), v.minLength(1, "expected at least one route")),
+  /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
+  client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
   anchor: v.optional(
     v.strictObject({
       interval_seconds: v.optional(

@@ -19,10 +19,7 @@ export default {
   async fetch(request, env, context) {
     // Each request that comes before there is an app makes one: a promise must not be shared by requests.
     app ??= await start(env);
-    return app(request, {
-      caller: { address: request.headers.get("cf-connecting-ip") ?? undefined },
-      waitUntil: work => context.waitUntil(work),
-    });
+    return app(request, { waitUntil: work => context.waitUntil(work) });
   },
 } satisfies ExportedHandler<Env>;
 

@@ -1,7 +1,7 @@
 // What a client and an upstream see of each other through the edge, in real workerd.
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parseSeed } from "../../src/receipt/disclosure.ts";
 import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
@@ -17,12 +17,15 @@ const LONG = Buffer.alloc(1_000_000, "counterfoil ");
 
 let upstream: Upstream;
 const timers: NodeJS.Timeout[] = [];
+/** The paths of the requests that have come to the upstream. */
+const arrived = new Set<string>();
 let edge: Edge;
 let trust: Trust;
 
 beforeAll(async () => {
   upstream = await startUpstream((request, response, body) => {
     const { pathname, searchParams } = new URL(request.url!, "http://upstream");
+    arrived.add(pathname);
     switch (pathname) {
       case "/gzip":
         return response
@@ -46,6 +49,14 @@ beforeAll(async () => {
       case "/cut":
         response.writeHead(200, { "content-length": Number(searchParams.get("length")) });
         return response.write("the beginning", () => response.destroy());
+      case "/never":
+        return;
+      case "/silent":
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        return response.write("data: only\n\n");
+      case "/stalled":
+        response.writeHead(200, { "content-length": 1000 });
+        return response.write("x");
       case "/status":
         return response.writeHead(Number(searchParams.get("code")), { etag: '"x"' }).end();
       default: {
@@ -205,6 +216,10 @@ describe("through the edge", () => {
       "/x/../.well-known/audit/nothing",
       "/.well-known%2faudit/trust",
       "/.well-known\\audit/nothing",
+      "/%ff/..%2f.well-known%2faudit%2ftrust",
+      "/a/..%2f.well-known/audit/trust%ff",
+      "/%252525252ewell-known/audit/trust",
+      "/.well-known;a/audit/trust",
     ]) {
       const { status, headers, body } = await send(`${edge.url}${path}`);
       expect([path, status, headers["content-type"]]).toEqual([path, 404, "application/problem+json"]);
@@ -249,7 +264,7 @@ describe("when something breaks off", () => {
     expect([status, rungs]).toEqual([502, ["signed", "matched"]]);
     expect(receipt.entry.record).toMatchObject({
       stage: "failed",
-      error: "the upstream ended its response too early",
+      error: "the upstream did not send what it announced",
       res: { status: 502 },
     });
   });
@@ -259,6 +274,38 @@ describe("when something breaks off", () => {
     await expect(response.arrayBuffer()).rejects.toThrow();
     const { record } = await ending(response.headers.get("audit-id")!);
     expect([record.stage, record.res!.size]).toEqual(["failed", "the beginning".length]);
+  });
+
+  test.each(["/silent", "/stalled", "/never"])(
+    "a client that leaves %s early is on record as aborted",
+    async path => {
+      const before = await newestIndex();
+      const socket = connect(Number(new URL(edge.url).port), "127.0.0.1");
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await arrival(path);
+      socket.resetAndDestroy();
+      const record = await eventually(async () =>
+        (await recordsFrom(before + 1)).find(({ req, stage }) => req?.path === path && stage !== "started"),
+      );
+      expect(record).toMatchObject({ stage: "aborted", error: "the client went away" });
+    },
+  );
+
+  test("an upstream that sends more than it announced does not fill the edge's memory", async () => {
+    const head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const raw = await startRaw(`${head}5\r\nhello\r\n0\r\n\r\n`);
+    const { status, body } = await raw.ask("/x");
+    expect([status, JSON.parse(body.toString()).detail]).toEqual([
+      502,
+      "The upstream did not send what it announced.",
+    ]);
+  });
+
+  test.each([101, 999])("status %i of an upstream is a failure, not a crash", async code => {
+    const raw = await startRaw(`HTTP/1.1 ${code} Odd\r\nContent-Length: 0\r\n\r\n`);
+    const { status, headers } = await raw.ask("/x");
+    expect(status).toBe(502);
+    expect(parseReceipt(headers["audit-receipt"] as string).entry.record.stage).toBe("failed");
   });
 
   test.each([100, 200_000])(
@@ -278,6 +325,23 @@ describe("when something breaks off", () => {
   );
 });
 
+/** An edge in front of an upstream that answers everything with the same bytes. */
+async function startRaw(answer: string): Promise<{ ask(path: string): Promise<Answer> }> {
+  const server = createServer(socket => socket.on("error", () => {}).once("data", () => socket.end(answer)));
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
+  const other = await startEdge({ upstream: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+  onTestFinished(async () => {
+    await other.stop();
+    server.close();
+  });
+  return { ask: path => send(`${other.url}${path}`) };
+}
+
+/** Resolves when a request for a path has come to the upstream. */
+function arrival(path: string): Promise<void> {
+  return eventually(async () => (arrived.delete(path) ? true : undefined)).then(() => {});
+}
+
 /** The index of an exchange that is made to find it out. */
 async function newestIndex(): Promise<number> {
   const { receipt } = await exchange("/echo");
@@ -291,6 +355,16 @@ async function recordsFrom(index: number): Promise<AuditRecord[]> {
   return entries.slice(index).map(entry => parseEntry(entry).record);
 }
 
+describe("what cannot be passed on", () => {
+  test("is refused: a Host field that would move the path", async () => {
+    for (const host of ["evil/.well-known/audit/trust?", "u:p@evil"]) {
+      const { status, body } = await send(`${edge.url}/echo`, { headers: { host } });
+      expect([host, status]).toEqual([host, 400]);
+      expect(body.toString()).not.toContain("issuer");
+    }
+  });
+});
+
 describe("when the upstream fails", () => {
   test("the client gets a problem with a receipt for it", async () => {
     const dead = await startEdge({ upstream: "http://127.0.0.1:1" });
@@ -299,6 +373,7 @@ describe("when the upstream fails", () => {
       expect([status, headers["content-type"]]).toEqual([502, "application/problem+json"]);
       expect(JSON.parse(body.toString())).toMatchObject({ title: "Bad gateway", status: 502 });
       const { record } = parseReceipt(headers["audit-receipt"] as string).entry;
+      expect((await send(`${dead.url}/x`, { method: "HEAD" })).status).toBe(502);
       expect(record).toMatchObject({
         stage: "failed",
         error: "no answer came from 127.0.0.1:1",

@@ -116,6 +116,18 @@ async function checkPublished(size: number): Promise<void> {
 }
 
 describe("what leaves storage", () => {
+  it("gives out no entry that somebody has put into the archive in the place of one", async () => {
+    await growTo(300);
+    await publishAndPrune();
+    expect(indexesKept()[0]).toBe(256);
+    const key = `${LEDGER}/tile/entries/000`;
+    const altered = archive.objects.get(key)!.slice();
+    altered[altered.length - 300]! ^= 1;
+    archive.set(key, altered);
+    await expect(world.ledger.find(jti(255))).rejects.toMatchObject({ code: "tampered", index: 255 });
+    expect(await world.ledger.find(jti(3))).toHaveLength(1);
+  });
+
   it("is nothing before it is published", async () => {
     await growTo(600);
     world.ledger.prune();
