@@ -14,6 +14,7 @@ import {
   openAnchor,
   type Pin,
 } from "../src/receipt/anchor.ts";
+import { FIRST_PREV } from "../src/receipt/entry.ts";
 import type { SigningKey } from "../src/receipt/key.ts";
 import type { TrustedLedger } from "../src/receipt/trust.ts";
 import { encodeBase64, encodeBase64url } from "../src/tlog/base64.ts";
@@ -175,6 +176,24 @@ export class Anchorer {
   }
 }
 
+/**
+ * The newest anchor object of a store.
+ * @param known the newest epoch that its writer knows of; ones that were put after it are found as well.
+ * @throws Fault `missing` when that one is gone.
+ */
+export async function readNewestAnchor(
+  anchors: Archive,
+  known: number | undefined,
+): Promise<string | undefined> {
+  let newest: string | undefined;
+  for (let epoch = known ?? 0; ; epoch++) {
+    const object = await anchors.get(formatAnchorPath(epoch));
+    if (object !== undefined) newest = decoder.decode(object.bytes);
+    else if (epoch !== known) return newest;
+    else throw new Fault("missing", `${formatAnchorPath(epoch)}: is gone from the anchor store`);
+  }
+}
+
 /** Recomputes a root from the tiles of its right edge. */
 async function checkTree(checkpoint: Checkpoint, get: Get): Promise<void> {
   const plan = planRoot(checkpoint.size);
@@ -198,7 +217,7 @@ async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedge
 /** The leaf hash of the newest entry: the last hash of the rightmost tile of level 0. */
 async function readHead(size: number, get: Get): Promise<string> {
   const tile = tileAt(0, Math.floor((size - 1) / TILE_WIDTH), size);
-  if (tile === undefined) return FIRST_ANCHOR_PREV;
+  if (tile === undefined) return FIRST_PREV;
   const [data] = await readTiles(get, [tile]);
   return encodeBase64url(tileHashes(tile, data!).at(-1)!);
 }

@@ -1,5 +1,7 @@
 // The object store port: where tiles, checkpoints and anchors are published. R2, S3 and a local folder
 // fit it.
+import { Fault } from "../src/tlog/fault.ts";
+import { equalBytes } from "../src/tlog/hash.ts";
 
 /** An object with what tells its present content from any other: an ETag, or the like. */
 export interface Versioned {
@@ -24,13 +26,12 @@ export interface Archive {
 /**
  * Writes an immutable object, or makes sure that the one already there is the same: after a crash the same
  * bytes are written again through here.
- * @throws Error when other bytes stand there. That is never overwritten and never ignored.
+ * @throws Fault `tampered` when other bytes stand there. That is never overwritten and never ignored.
  */
 export async function putImmutable(archive: Archive, key: string, bytes: Uint8Array): Promise<void> {
   if (await archive.putIfAbsent(key, bytes)) return;
-  const present = (await archive.get(key))?.bytes;
-  if (present !== undefined && present.length === bytes.length && present.every((b, i) => b === bytes[i])) {
-    return;
-  }
-  throw new Error(`archive: ${key} already holds other bytes; nothing was overwritten`);
+  const present = await archive.get(key);
+  if (present === undefined) throw new Error(`archive: ${key} was neither written nor is it there`);
+  if (equalBytes(present.bytes, bytes)) return;
+  throw new Fault("tampered", `archive: ${key} already holds other bytes; nothing was overwritten`);
 }

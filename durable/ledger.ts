@@ -7,20 +7,16 @@
 // archive contradicts it takes nothing more and says so.
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
+import type { Placement } from "../src/receipt/placement.ts";
 import { parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
-import { extend, type Hash } from "../src/tlog/tree.ts";
+import { equalBytes, extend, type Hash } from "../src/tlog/tree.ts";
 import type { Sql } from "./sql.ts";
-import { type Head, Store } from "./store.ts";
-
-/** Where a record was placed, or why it was not; answered in the order of the records. */
-export type Placement =
-  | { readonly index: number; readonly header: string }
-  | { readonly refused: "malformed" | "stale" | "conflict" | "busy" | "halted"; readonly reason: string };
+import { type Head, type Place, Store } from "./store.ts";
 
 /** What the ledger's control records tell of: the keys that sign for it, and the policy in force. */
 export interface Identity {
@@ -78,8 +74,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A placement, or the index of a record that is known but whose entry only the archive still has. */
-type Placed = Placement | { readonly archived: number };
+/** A placement, or the place of a record that is known but whose entry only the archive still has. */
+type Placed = Placement | { readonly archived: Place };
 
 export class Ledger {
   readonly store: Store;
@@ -142,7 +138,7 @@ export class Ledger {
 
   /** The entries of all stages of one exchange, in the order of the ledger. */
   find(jti: string): Promise<string[]> {
-    return Promise.all(this.store.findPlaces(jti).map(index => this.#entry(index)));
+    return Promise.all(this.store.findPlaces(jti).map(place => this.#entry(place)));
   }
 
   /**
@@ -189,6 +185,7 @@ export class Ledger {
     const before = this.#head;
     const { placed, after } = this.store.transaction(() => {
       const batch = new Batch(before, this.#options, this.store);
+      batch.tellChanges();
       const placed = records.map(record => batch.place(record));
       return { placed, after: batch.close() };
     });
@@ -196,10 +193,18 @@ export class Ledger {
     return placed;
   }
 
-  /** The entry at an index, from storage or from the published bundle. */
-  async #entry(index: number): Promise<string> {
-    const kept = this.store.entries(index, index + 1)[0];
-    if (kept !== undefined) return kept.text;
+  /**
+   * The entry of a place, from storage or from the published bundle.
+   * @throws Fault `tampered` when it is not the one that was placed there: whoever signs what comes from here
+   * must not sign what somebody has put into the archive.
+   */
+  async #entry({ index, leaf }: Place): Promise<string> {
+    const text = this.store.entries(index, index + 1)[0]?.text ?? (await this.#archivedEntry(index));
+    if (equalBytes(entryHash(text), leaf)) return text;
+    throw new Fault("tampered", `entry ${index}: is not the one that was placed there`, { index });
+  }
+
+  async #archivedEntry(index: number): Promise<string> {
     const n = Math.floor(index / TILE_WIDTH);
     const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
     const bundle = await this.#options.published(path);
@@ -207,8 +212,8 @@ export class Ledger {
     return new TextDecoder().decode(decodeBundle(bundle, TILE_WIDTH)[index % TILE_WIDTH]);
   }
 
-  async #answerArchived(index: number, record: string): Promise<Placement> {
-    return answerAgain(index, await this.#entry(index), record);
+  async #answerArchived(place: Place, record: string): Promise<Placement> {
+    return answerAgain(place.index, await this.#entry(place), record);
   }
 }
 
@@ -229,7 +234,6 @@ class Batch {
     this.#chain = before.chain;
     this.#now = options.now();
     this.#at = Math.max(before.at, this.#now);
-    this.#tellChanges();
   }
 
   place(text: string): Placed {
@@ -242,8 +246,8 @@ class Batch {
     }
     const known = this.#store.findPlace(jti, stage);
     if (known !== undefined) {
-      const entry = this.#store.entries(known, known + 1)[0];
-      return entry === undefined ? { archived: known } : answerAgain(known, entry.text, text);
+      const entry = this.#store.entries(known.index, known.index + 1)[0];
+      return entry === undefined ? { archived: known } : answerAgain(known.index, entry.text, text);
     }
     return this.#checkAge(jti) ?? this.#add(text, jti, stage);
   }
@@ -299,33 +303,40 @@ class Batch {
     return undefined;
   }
 
-  /** The ledger's own history: its beginning, a change of keys or policy, a clock that ran backwards. */
-  #tellChanges(): void {
-    const { issuer, origin, identity } = this.#options;
+  /** Puts the ledger's own history before the records: its beginning, changes of keys, policy and clock. */
+  tellChanges(): void {
     const told = this.#store.identity();
-    const is = JSON.stringify(identity);
-    if (told === "") {
+    const { identity } = this.#options;
+    if (told !== JSON.stringify(identity)) {
+      this.#tellIdentity(told === "" ? undefined : (JSON.parse(told) as Identity));
+      this.#store.setIdentity(JSON.stringify(identity));
+    }
+    this.#tellClock();
+  }
+
+  #tellIdentity(was: Identity | undefined): void {
+    const { issuer, origin, identity } = this.#options;
+    if (was === undefined) {
       this.#tell({ type: "genesis", v: 1, iss: issuer, origin, ...identity });
-    } else if (told !== is) {
-      const was = JSON.parse(told) as Identity;
-      for (const use of ["receipt", "checkpoint"] as const) {
-        if (was[use] === identity[use]) continue;
-        this.#tell({ type: "key-added", use, key: identity[use] });
-        this.#tell({ type: "key-retired", use, key: was[use] });
-      }
-      if (was.policy !== identity.policy) {
-        this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });
-      }
+      return;
     }
-    if (told !== is) this.#store.setIdentity(is);
-    // Told once for each time that it falls further behind than a second of ordinary correction.
+    for (const use of ["receipt", "checkpoint"] as const) {
+      if (was[use] === identity[use]) continue;
+      this.#tell({ type: "key-added", use, key: identity[use] });
+      this.#tell({ type: "key-retired", use, key: was[use] });
+    }
+    if (was.policy !== identity.policy) {
+      this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });
+    }
+  }
+
+  /** A clock that is behind the newest entry is told of once, until it has caught up. */
+  #tellClock(): void {
     const behind = this.#before.at - this.#now;
-    if (behind > CLOCK_BEHIND_MIN_MS && !this.#store.clockBehind()) {
-      this.#tell({ type: "clock-behind", ms: behind });
-      this.#store.setClockBehind(true);
-    } else if (behind <= 0 && this.#store.clockBehind()) {
-      this.#store.setClockBehind(false);
-    }
+    const told = this.#store.clockBehind();
+    const isBehind = behind > (told ? 0 : CLOCK_BEHIND_MIN_MS);
+    if (isBehind && !told) this.#tell({ type: "clock-behind", ms: behind });
+    if (isBehind !== told) this.#store.setClockBehind(isBehind);
   }
 
   #tell(control: { readonly type: string } & Readonly<Record<string, unknown>>): void {

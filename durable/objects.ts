@@ -1,18 +1,18 @@
 // The Durable Object shells: they hand the platform's storage, clock and buckets to the ledger and the
 // anchor writer, take calls in and keep the alarms. Nothing is decided here.
 import { DurableObject } from "cloudflare:workers";
+import type { Ledger as EdgeLedger, LedgerStatus } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
-import { formatAnchorPath } from "../src/receipt/anchor.ts";
-import { importSigningKey } from "../src/receipt/key.ts";
-import type { TrustedLedger } from "../src/receipt/trust.ts";
+import { bucketArchive, objectSql } from "../src/hosts/stores.ts";
+import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
+import type { Placement } from "../src/receipt/placement.ts";
+import type { Trust } from "../src/receipt/trust.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
-import { Anchorer } from "./anchor.ts";
-import type { Archive } from "./archive.ts";
-import { Ledger, type Placement } from "./ledger.ts";
+import { Anchorer, readNewestAnchor } from "./anchor.ts";
+import { Ledger } from "./ledger.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
-import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 
 /** The bindings of wrangler.toml, and the secrets. Everything else in the environment is policy. */
 export interface Env {
@@ -26,16 +26,17 @@ export interface Env {
   readonly OPERATOR_TOKEN_SHA256?: string;
 }
 
-const BINDINGS = [
-  "LEDGER",
-  "ANCHOR",
-  "ARCHIVE",
-  "ANCHORS",
-  "RECEIPT_KEY",
-  "CHECKPOINT_KEY",
-  "ANCHOR_KEY",
-  "OPERATOR_TOKEN_SHA256",
-];
+/** The names of all bindings; the compiler sees to it that none is left out. */
+const BINDINGS = {
+  LEDGER: true,
+  ANCHOR: true,
+  ARCHIVE: true,
+  ANCHORS: true,
+  RECEIPT_KEY: true,
+  CHECKPOINT_KEY: true,
+  ANCHOR_KEY: true,
+  OPERATOR_TOKEN_SHA256: true,
+} satisfies Record<keyof Env, true>;
 
 /** How long after an append its publication is due, in ms: one checkpoint a second at the most. */
 const PUBLISH_DELAY_MS = 1000;
@@ -46,26 +47,37 @@ const RETRY_DELAY_MS = 10_000;
 /** The one object that writes anchors. */
 export const ANCHOR_OBJECT = "anchors";
 
-export function readPolicy(env: Env): Policy {
-  return parsePolicy(Object.fromEntries(Object.entries(env).filter(([name]) => !BINDINGS.includes(name))));
+/** What the environment says, checked: the policy, the keys, and what others are told to trust. */
+export interface Environment {
+  readonly policy: Policy;
+  readonly receiptKey: SigningKey;
+  readonly anchorKey: SigningKey;
+  /** Signs the checkpoints of a ledger: one key, under each ledger's origin as its name. */
+  readonly signerOf: (origin: string) => NoteSigner;
+  readonly trust: Trust;
 }
 
-/** The signer of one ledger's checkpoints: the checkpoint key under the ledger's origin as its name. */
-export async function checkpointSigner(env: Env, origin: string): Promise<NoteSigner> {
-  const key = await importSigningKey(env.CHECKPOINT_KEY, "CHECKPOINT_KEY");
-  return { key: makeNoteKey(origin, ED25519, key.publicKey), sign: key.sign };
-}
-
-/** What a ledger says of itself. */
-export interface LedgerStatus {
-  readonly size: number;
-  readonly published: number;
-  /** Why it takes no records, if it does not. */
-  readonly halted?: { readonly code: string; readonly reason: string };
+/** @throws Error or Fault that names the setting or the secret. */
+export async function openEnvironment(env: Env): Promise<Environment> {
+  const policy = parsePolicy(Object.fromEntries(Object.entries(env).filter(([name]) => !(name in BINDINGS))));
+  const receiptKey = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
+  const checkpointKey = await importSigningKey(env.CHECKPOINT_KEY, "CHECKPOINT_KEY");
+  const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
+  const signerOf = (origin: string): NoteSigner => ({
+    key: makeNoteKey(origin, ED25519, checkpointKey.publicKey),
+    sign: checkpointKey.sign,
+  });
+  const trust: Trust = {
+    issuer: policy.issuer,
+    ledgers: policy.ledgers.map(({ name, origin }) => ({ name, origin, keys: [signerOf(origin).key] })),
+    anchorKeys: [anchorKey.publicJwk],
+    receiptKeys: [receiptKey.publicJwk],
+  };
+  return { policy, receiptKey, anchorKey, signerOf, trust };
 }
 
 /** One ledger. Its name is the ledger's name in the policy. */
-export class LedgerObject extends DurableObject<Env> {
+export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
   #ledger!: Ledger;
   #publish!: () => Promise<number>;
   /** Whether an alarm is known to be set. */
@@ -74,39 +86,37 @@ export class LedgerObject extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
-      const policy = readPolicy(env);
-      const ledger = policy.ledgers.find(({ name }) => name === ctx.id.name);
+      const { policy, receiptKey, signerOf, trust } = await openEnvironment(env);
+      const ledger = trust.ledgers.find(({ name }) => name === ctx.id.name);
       if (ledger === undefined) throw new Error(`ledger: the policy names no ledger "${ctx.id.name}"`);
       const { name, origin } = ledger;
-      const signer = await checkpointSigner(env, origin);
-      const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
-      const { kid } = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
+      const signer = signerOf(origin);
       const archive = bucketArchive(env.ARCHIVE);
       const published = async (path: string) => (await archive.get(`${name}/${path}`))?.bytes;
-      const trusted: TrustedLedger = { name, origin, keys: [signer.key] };
+      const newestAnchor = async () =>
+        readNewestAnchor(bucketArchive(env.ANCHORS), await anchorObject(env).latest());
       this.#ledger = new Ledger({
         sql: objectSql(ctx.storage),
         issuer: policy.issuer,
         origin,
-        identity: { receipt: kid, checkpoint: formatVerifierKey(signer.key), policy: policy.hash },
+        identity: {
+          receipt: receiptKey.kid,
+          checkpoint: formatVerifierKey(signer.key),
+          policy: policy.hash,
+        },
         published,
         now: Date.now,
         random: count => crypto.getRandomValues(new Uint8Array(count)),
         breathe: () => scheduler.wait(0),
-        recheck: store =>
-          recheck({
-            store,
-            ledger: trusted,
-            published,
-            newestAnchor: () => newestAnchor(env),
-            anchorKeys: [anchorKey.publicJwk],
-          }),
+        recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys: trust.anchorKeys }),
       });
       this.#publish = () => publish({ store: this.#ledger.store, archive, name, origin, signer });
     });
   }
 
   async append(records: string[]): Promise<Placement[]> {
+    // Before as well as after: whatever becomes durable here, an alarm is set that will publish it.
+    await this.#arm();
     const placements = await this.#ledger.append(records);
     await this.#arm();
     return placements;
@@ -132,12 +142,12 @@ export class LedgerObject extends DurableObject<Env> {
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
       more = this.#ledger.prune();
+      await anchorObject(this.env).arm();
     } catch (error) {
       if (error instanceof Fault) this.#ledger.halt(error);
-      console.error("publish:", error);
+      console.error(`publishing ledger "${this.ctx.id.name}":`, error);
       return;
     }
-    await this.env.ANCHOR.get(this.env.ANCHOR.idFromName(ANCHOR_OBJECT)).arm();
     const { store } = this.#ledger;
     if (!more && store.published() === store.head().frontier.size) {
       this.#armed = false;
@@ -149,27 +159,15 @@ export class LedgerObject extends DurableObject<Env> {
 
   async #arm(): Promise<void> {
     if (this.#armed) return;
-    this.#armed = true;
     if ((await this.ctx.storage.getAlarm()) === null) {
       await this.ctx.storage.setAlarm(Date.now() + PUBLISH_DELAY_MS);
     }
+    this.#armed = true;
   }
 }
 
-/** The newest anchor object: the newest that its writer knows of, and any that were put after that. */
-async function newestAnchor(env: Env): Promise<string | undefined> {
-  const anchors = bucketArchive(env.ANCHORS);
-  const known = await env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).latest();
-  let newest: string | undefined;
-  for (let epoch = known ?? 0; ; epoch++) {
-    const object = await anchors.get(formatAnchorPath(epoch));
-    if (object === undefined) {
-      if (epoch === known)
-        throw new Fault("missing", `${formatAnchorPath(epoch)}: is gone from the anchor store`);
-      return newest;
-    }
-    newest = new TextDecoder().decode(object.bytes);
-  }
+function anchorObject(env: Env): DurableObjectStub<AnchorObject> {
+  return env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT));
 }
 
 /** The one anchor writer. */
@@ -180,21 +178,15 @@ export class AnchorObject extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
-      const policy = readPolicy(env);
+      const { policy, anchorKey, trust } = await openEnvironment(env);
       this.#intervalMs = policy.anchor.interval_seconds * 1000;
       this.#anchorer = new Anchorer({
         sql: objectSql(ctx.storage),
         archive: bucketArchive(env.ARCHIVE),
         anchors: bucketArchive(env.ANCHORS),
         issuer: policy.issuer,
-        ledgers: await Promise.all(
-          policy.ledgers.map(async ({ name, origin }) => ({
-            name,
-            origin,
-            keys: [(await checkpointSigner(env, origin)).key],
-          })),
-        ),
-        key: await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY"),
+        ledgers: trust.ledgers,
+        key: anchorKey,
         now: Date.now,
         lock: { kind: "none" },
       });
@@ -218,47 +210,7 @@ export class AnchorObject extends DurableObject<Env> {
     try {
       await this.#anchorer.anchor();
     } catch (error) {
-      console.error("anchor:", error);
+      console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);
     }
   }
-}
-
-function objectSql(storage: DurableObjectStorage): Sql {
-  return {
-    all: (statement, ...values) =>
-      storage.sql
-        .exec(statement, ...(values as SqlStorageValue[]))
-        .toArray()
-        .map(
-          row =>
-            Object.fromEntries(
-              Object.entries(row).map(([name, value]) => [name, readValue(value)]),
-            ) as SqlRow,
-        ),
-    transaction: work => storage.transactionSync(work),
-  };
-}
-
-function readValue(value: SqlStorageValue): SqlValue {
-  return value instanceof ArrayBuffer ? new Uint8Array(value) : value;
-}
-
-export function bucketArchive(bucket: R2Bucket): Archive {
-  return {
-    async get(key) {
-      const object = await bucket.get(key);
-      return object === null
-        ? undefined
-        : { bytes: new Uint8Array(await object.arrayBuffer()), version: object.etag };
-    },
-    async putIfAbsent(key, bytes) {
-      return (await bucket.put(key, bytes, { onlyIf: { etagDoesNotMatch: "*" } })) !== null;
-    },
-    async replace(key, bytes, version) {
-      return (await bucket.put(key, bytes, { onlyIf: { etagMatches: version } })) !== null;
-    },
-    async delete(keys) {
-      await bucket.delete([...keys]);
-    },
-  };
 }

@@ -4,7 +4,8 @@
 //            identity (keys and policy) that the newest control records told of
 //   entry    the entries and their leaf hashes, by index; those in published full bundles are let go
 //   node     the tile hashes above level 0, by level and position; let go likewise
-//   place    the index of each (jti, stage): what makes an append idempotent, and a receipt findable
+//   place    the index and leaf hash of each (jti, stage): what makes an append idempotent, a receipt findable,
+//            and an entry that comes back from the archive recognisable
 //   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
 import { firstJti } from "../src/receipt/jti.ts";
@@ -28,6 +29,12 @@ export interface StoredEntry {
   readonly leaf: Hash;
 }
 
+/** Where an entry is, and by which hash it is known. */
+export interface Place {
+  readonly index: number;
+  readonly leaf: Hash;
+}
+
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS head (
      id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL, frontier BLOB NOT NULL,
@@ -37,7 +44,8 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS node (
      level INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, n)) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS place (
-     jti TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
+     jti TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL,
+     PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS partial (
      ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
      PRIMARY KEY (ends, level, n, width)) WITHOUT ROWID`,
@@ -132,24 +140,26 @@ export class Store {
 
   addEntry(entry: StoredEntry, jti: string, stage: string): void {
     this.#sql.all("INSERT INTO entry VALUES (?, ?, ?)", entry.index, entry.text, entry.leaf);
-    this.#sql.all("INSERT INTO place VALUES (?, ?, ?)", jti, stage, entry.index);
+    this.#sql.all("INSERT INTO place VALUES (?, ?, ?, ?)", jti, stage, entry.index, entry.leaf);
   }
 
   addNode(level: number, n: number, hash: Hash): void {
     this.#sql.all("INSERT INTO node VALUES (?, ?, ?)", level, n, hash);
   }
 
-  /** The index of one stage of one exchange. */
-  findPlace(jti: string, stage: string): number | undefined {
-    return this.#sql.all("SELECT idx FROM place WHERE jti = ? AND stage = ?", jti, stage)[0]?.idx as
-      | number
-      | undefined;
+  /** The place of one stage of one exchange. */
+  findPlace(jti: string, stage: string): Place | undefined {
+    return this.#sql
+      .all("SELECT idx, leaf FROM place WHERE jti = ? AND stage = ?", jti, stage)
+      .map(readPlace)[0];
   }
 
-  /** The indexes of all stages of one exchange, ascending; the newest thousand of them. */
-  findPlaces(jti: string): number[] {
-    const rows = this.#sql.all("SELECT idx FROM place WHERE jti = ? ORDER BY idx DESC LIMIT 1000", jti);
-    return rows.map(row => row.idx as number).reverse();
+  /** The places of all stages of one exchange, in the order of the ledger; the newest thousand of them. */
+  findPlaces(jti: string): Place[] {
+    return this.#sql
+      .all("SELECT idx, leaf FROM place WHERE jti = ? ORDER BY idx DESC LIMIT 1000", jti)
+      .map(readPlace)
+      .reverse();
   }
 
   /** The entries from index `from` up to, not including, `to`, as far as they are kept here. */
@@ -248,6 +258,10 @@ function endOf(level: Tile["level"], n: number): number {
 
 function readEntry(row: SqlRow): StoredEntry {
   return { index: row.idx as number, text: row.text as string, leaf: row.leaf as Uint8Array };
+}
+
+function readPlace(row: SqlRow): Place {
+  return { index: row.idx as number, leaf: row.leaf as Uint8Array };
 }
 
 function splitHashes(bytes: Uint8Array): Hash[] {

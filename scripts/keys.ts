@@ -10,8 +10,11 @@ import { importSigningKey } from "../src/receipt/key.ts";
 /** The names of the signing keys, as the worker knows them. Each signs one kind of thing and no other. */
 export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as const;
 
+/** The names of all secrets of the worker. */
+export const SECRETS = [...SIGNING_KEYS, "OPERATOR_TOKEN_SHA256"] as const;
+
 /** Every secret of the worker: each signing key as JSON text of its JWK, and the token's SHA-256 in hex. */
-export type KeySet = Record<(typeof SIGNING_KEYS)[number] | "OPERATOR_TOKEN_SHA256", string>;
+export type KeySet = Record<(typeof SECRETS)[number], string>;
 
 /** A new private Ed25519 key: the JSON text of a JWK (RFC 8037) with its thumbprint (RFC 7638) as `kid`. */
 export async function makeSigningKey(): Promise<string> {
@@ -19,11 +22,6 @@ export async function makeSigningKey(): Promise<string> {
   const { d, x } = await exportJWK(privateKey);
   const kid = await calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x: x! });
   return JSON.stringify({ kty: "OKP", crv: "Ed25519", d, x, kid, alg: "Ed25519" });
-}
-
-/** The `kid` of a signing key: the part of it that may be shown. */
-export function publicName(signingKey: string): string {
-  return (JSON.parse(signingKey) as { kid: string }).kid;
 }
 
 /** What the worker keeps of the operator's token: its SHA-256 in hex. */

@@ -42,7 +42,8 @@ async function main(args: string[]): Promise<void> {
   if (settings === undefined) return console.log(USAGE);
   const issuer = await orUsage(() => claimIssuer(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
-  const { readConfig, startWorkerd } = await import("./workerd.ts");
+  const { readConfig } = await import("./config.ts");
+  const { startWorkerd } = await import("./workerd.ts");
   const config = await orUsage(() => readConfig(settings.config));
   const keys = await orUsage(() => openKeySet(settings.state));
   const upstream = settings.upstream ?? (await startDemo());
@@ -151,10 +152,10 @@ async function probePort(host: string, port: number): Promise<number> {
   }
 }
 
-/** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine. */
+/** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine, and no front. */
 function localVars(vars: Record<string, unknown>, issuer: string, upstream: string): Record<string, unknown> {
   const [first, ...others] = Array.isArray(vars.routes) ? vars.routes : [];
-  return { ...vars, issuer, routes: [{ ...first, upstream }, ...others] };
+  return { ...vars, issuer, client_address: "none", routes: [{ ...first, upstream }, ...others] };
 }
 
 /** Ends this process with workerd: in good order when told to, as a failure when workerd ends by itself. */

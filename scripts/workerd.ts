@@ -4,16 +4,11 @@
 import type { ChildProcess } from "node:child_process";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { basename, resolve } from "node:path";
+import { basename } from "node:path";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, type Json, Log, LogLevel, Miniflare } from "miniflare";
-import { type Unstable_Config, unstable_getMiniflareWorkerOptions, unstable_readConfig } from "wrangler";
-
-/** The tools report nothing, and write no logs of their own. */
-process.env.WRANGLER_SEND_METRICS = "false";
-process.env.WRANGLER_WRITE_LOGS = "false";
-
-export type Config = Unstable_Config;
+import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import type { Config } from "./config.ts";
 
 export interface WorkerdOptions {
   readonly config: Config;
@@ -30,11 +25,6 @@ export interface Workerd {
   /** What workerd ended by, a signal or an exit code, once it has. Nothing may count on a restart. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
-}
-
-/** What a wrangler.toml says, as wrangler understands it; the repository's own when none is named. */
-export function readConfig(path = resolve(import.meta.dirname, "../wrangler.toml")): Config {
-  return unstable_readConfig({ config: path });
 }
 
 /** Starts the worker that a configuration names, and returns when it serves. */

@@ -1,7 +1,7 @@
 // A small world for tests: a real ledger, publisher and anchor writer over SQLite in memory and an archive
 // in a Map, with fixed keys and a clock that the test moves.
 import { createHash, createPrivateKey } from "node:crypto";
-import { Anchorer } from "../durable/anchor.ts";
+import { Anchorer, readNewestAnchor } from "../durable/anchor.ts";
 import type { Archive, Versioned } from "../durable/archive.ts";
 import { Ledger } from "../durable/ledger.ts";
 import { publish } from "../durable/publish.ts";
@@ -117,7 +117,13 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     random: count => new Uint8Array(count).fill(7),
     breathe: () => Promise.resolve(),
     recheck: store =>
-      recheck({ store, ledger: trusted, published, newestAnchor: () => newestAnchor(anchors), anchorKeys }),
+      recheck({
+        store,
+        ledger: trusted,
+        published,
+        newestAnchor: async () => readNewestAnchor(anchors, anchorer.latest()),
+        anchorKeys,
+      }),
   });
   let count = 0;
   return {
@@ -144,11 +150,6 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     publish: () => publish({ store: ledger.store, archive, name: LEDGER, origin: ORIGIN, signer }),
     anchor: () => anchorer.anchor(),
   };
-}
-
-async function newestAnchor(anchors: MemoryArchive): Promise<string | undefined> {
-  const [newest] = [...anchors.objects.keys()].sort().reverse();
-  return newest && new TextDecoder().decode(anchors.objects.get(newest));
 }
 
 /** The id of the n-th exchange of a world that begins at `now`. */

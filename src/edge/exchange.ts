@@ -1,35 +1,10 @@
 // One exchange on its way through the edge: what was seen of it so far, and the records about it.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { formatDigest } from "../receipt/digest.ts";
-import { commitFields, SEED_BYTES } from "../receipt/disclosure.ts";
+import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclosure.ts";
 import { makeJti } from "../receipt/jti.ts";
 import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
-import type { Caller } from "./headers.ts";
+import { BodyDigest } from "./body.ts";
 import type { Policy, Route } from "./policy.ts";
-
-/** Counts and hashes a body while it passes. */
-export class BodyDigest {
-  readonly #hash = sha256.create();
-  #size = 0;
-  #ended = false;
-
-  update(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
-    this.#size += chunk.length;
-  }
-
-  /** The whole body has passed. */
-  end(): void {
-    this.#ended = true;
-  }
-
-  /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
-  read(): { size: number; digest?: string } {
-    if (!this.#ended) return { size: this.#size };
-    return { size: this.#size, digest: formatDigest(this.#hash.clone().digest()) };
-  }
-}
 
 /** Sources of what must differ between exchanges; passed in, so that a test can fix them. */
 export interface Sources {
@@ -51,7 +26,13 @@ export class Exchange {
   readonly #request: { method: AuditRecord["req"] & object }["method"];
   readonly #commitment: { _sd_alg: "sha-256"; _sd: string[] };
 
-  constructor(request: Request, caller: Caller, route: Route | undefined, policy: Policy, sources: Sources) {
+  constructor(
+    request: Request,
+    address: string | undefined,
+    route: Route | undefined,
+    policy: Policy,
+    sources: Sources,
+  ) {
     const url = new URL(request.url);
     const seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
@@ -63,10 +44,10 @@ export class Exchange {
     this.#request = { method: fitText(request.method), host: fitText(url.host), path: fitText(url.pathname) };
     this.#commitment = commitFields(seed, {
       sub: null,
-      client_address: caller.address ?? null,
+      client_address: address ?? null,
       user_agent: request.headers.get("user-agent"),
       query: url.search === "" ? null : url.search.slice(1),
-    });
+    } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>);
   }
 
   /** The record of a stage, as JSON text: everything that is known by now. */
@@ -79,9 +60,7 @@ export class Exchange {
       time: new Date(now).toISOString(),
       stage,
       ms: now - this.#began,
-      ...(this.route === undefined
-        ? {}
-        : { route: this.route.name, upstream: new URL(this.route.upstream).host }),
+      ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
       policy: this.#policy.hash,
       req: { ...this.#request, ...this.requestBody.read() },
       ...this.#response(stage, seen.status),

@@ -17,17 +17,20 @@ const HOP_BY_HOP = [
 /** Counterfoil's own response fields: never believed when they come from anybody else. */
 const OWN_PREFIX = "audit-";
 
-/** Who asked, as the edge saw it. */
-export interface Caller {
-  /** The client's address as the platform reports it, never as the client claims it. */
-  readonly address: string | undefined;
+/** The field in which Cloudflare's front tells the client's address. */
+const ADDRESS_FIELD = "cf-connecting-ip";
+
+/** The client's address, if there is somebody who tells it; never what the client itself claims. */
+export function clientAddress(headers: Headers, teller: typeof ADDRESS_FIELD | "none"): string | undefined {
+  return teller === "none" ? undefined : (headers.get(teller) ?? undefined);
 }
 
 /** The fields that go up to the upstream. */
-export function requestHeaders(request: Request, caller: Caller, jti: string): Headers {
+export function requestHeaders(request: Request, address: string | undefined, jti: string): Headers {
   const headers = endToEnd(request.headers);
   const url = new URL(request.url);
-  if (caller.address !== undefined) append(headers, "x-forwarded-for", caller.address);
+  headers.delete(ADDRESS_FIELD);
+  if (address !== undefined) append(headers, "x-forwarded-for", address);
   headers.set("x-forwarded-host", url.host);
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
   headers.set("audit-id", jti);
@@ -38,7 +41,12 @@ export function requestHeaders(request: Request, caller: Caller, jti: string): H
 
 /** The fields that go down to the client, several Set-Cookie fields kept apart. */
 export function responseHeaders(response: Response): Headers {
-  return endToEnd(response.headers);
+  const headers = endToEnd(response.headers);
+  const links = headers.get("link")?.split(/,(?=\s*<)/) ?? [];
+  const others = links.filter(link => !/;\s*rel\s*=\s*["\w\s-]*audit-receipt/i.test(link));
+  if (others.length < links.length) headers.delete("link");
+  if (others.length > 0 && others.length < links.length) headers.set("link", others.join(",").trim());
+  return headers;
 }
 
 function endToEnd(from: Headers): Headers {

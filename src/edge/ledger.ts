@@ -1,9 +1,5 @@
 // What the edge asks of a ledger, and how requests share the way to it.
-
-/** Where a record was placed, or why it was not. */
-export type Placement =
-  | { readonly index: number; readonly header: string }
-  | { readonly refused: "malformed" | "stale" | "conflict" | "busy" | "halted"; readonly reason: string };
+import type { Placement } from "../receipt/placement.ts";
 
 export interface Ledger {
   /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and stage. */

@@ -45,6 +45,8 @@ const PolicySchema = v.strictObject({
   ),
   ledgers: v.pipe(v.array(LedgerSchema), v.minLength(1, "expected at least one ledger")),
   routes: v.pipe(v.array(RouteSchema), v.minLength(1, "expected at least one route")),
+  /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
+  client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
   anchor: v.optional(
     v.strictObject({
       interval_seconds: v.optional(
@@ -56,11 +58,16 @@ const PolicySchema = v.strictObject({
   ),
   /** What `provision` sets on the anchor bucket. */
   lock: v.optional(
-    v.strictObject({
-      retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
-      retention: v.optional(v.literal("indefinite")),
-    }),
-    {},
+    v.pipe(
+      v.strictObject({
+        retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+        retention: v.optional(v.literal("indefinite")),
+      }),
+      v.check(
+        ({ retention_days, retention }) => (retention_days === undefined) !== (retention === undefined),
+        "expected either retention_days or retention",
+      ),
+    ),
   ),
 });
 
@@ -70,7 +77,7 @@ const RESERVED_NAMES = ["trust", "receipts", "anchors", "health"];
 export type Route = v.InferOutput<typeof RouteSchema>;
 
 export interface Policy extends v.InferOutput<typeof PolicySchema> {
-  /** 8 hex digits of the SHA-256 of the policy: which rules were in force, in every record. */
+  /** 8 hex digits of the SHA-256 of what rules an exchange: which rules were in force, in every record. */
   readonly hash: string;
 }
 
@@ -97,7 +104,9 @@ export function parsePolicy(vars: unknown): Policy {
       );
     }
   });
-  const hash = bytesToHex(sha256(new TextEncoder().encode(JSON.stringify(policy)))).slice(0, 8);
+  const { issuer, prefix, ledgers, routes } = policy;
+  const rules = new TextEncoder().encode(JSON.stringify({ issuer, prefix, ledgers, routes }));
+  const hash = bytesToHex(sha256(rules)).slice(0, 8);
   return { ...policy, hash };
 }
 
@@ -110,7 +119,8 @@ export function matchRoute(policy: Policy, method: string, path: string): Route 
   );
 }
 
-function isHttpUrl(text: string): boolean {
+/** An absolute http or https URL with nothing in it that is not an address. */
+export function isHttpUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   return /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "" && url.username === "";

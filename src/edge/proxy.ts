@@ -6,9 +6,9 @@
 import { formatEntry } from "../receipt/entry.ts";
 import type { SigningKey } from "../receipt/key.ts";
 import { issueReceipt } from "../receipt/receipt.ts";
-import type { Stage } from "../receipt/record.ts";
-import { type BodyDigest, Exchange, type Sources } from "./exchange.ts";
-import { type Caller, requestHeaders, responseHeaders } from "./headers.ts";
+import { pump, readWhole } from "./body.ts";
+import { Exchange, type Sources } from "./exchange.ts";
+import { clientAddress, requestHeaders, responseHeaders } from "./headers.ts";
 import { type Batcher, LedgerFailure } from "./ledger.ts";
 import { matchRoute, type Policy, type Route } from "./policy.ts";
 import { problem } from "./problem.ts";
@@ -34,7 +34,6 @@ export interface ProxyOptions {
 
 /** What comes with each request from the platform. */
 export interface Context {
-  readonly caller: Caller;
   waitUntil(work: Promise<unknown>): void;
 }
 
@@ -43,6 +42,25 @@ const HELD_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A request body up to this long is sent on as one piece. */
 const WHOLE_REQUEST_BYTES_MAX = 64 * 1024;
+
+/** How long an upstream may take for the head of its response, and then for a body that is held, in ms. */
+const UPSTREAM_WAIT_MS = 60_000;
+
+/** How an exchange ends that gets an answer of the edge's own. */
+interface Refusal {
+  readonly stage: "rejected" | "failed" | "aborted";
+  readonly status: number;
+  readonly title: string;
+  /** What went wrong; in the record as well as in the answer. */
+  readonly error: string;
+}
+
+const CLIENT_GONE: Refusal = {
+  stage: "aborted",
+  status: 400,
+  title: "Incomplete",
+  error: "the client went away",
+};
 
 export class AuditProxy {
   readonly #options: ProxyOptions;
@@ -62,111 +80,109 @@ export class AuditProxy {
 
   async #exchange(request: Request, context: Context): Promise<Response> {
     const { policy, sources } = this.#options;
-    const path = new URL(request.url).pathname;
-    const route = matchRoute(policy, request.method, path);
-    const exchange = new Exchange(request, context.caller, route, policy, sources);
+    const route = matchRoute(policy, request.method, new URL(request.url).pathname);
+    const address = clientAddress(request.headers, policy.client_address);
+    const exchange = new Exchange(request, address, route, policy, sources);
+    const pass = new Pass(request, exchange, context);
     try {
-      if (route === undefined) {
-        const refusal = problem(404, "No route", `No route of this API takes ${request.method} ${path}.`);
-        return await this.#answer(exchange, context, "rejected", refusal);
-      }
-      const response = await this.#forward(request, route, exchange, context);
-      if (response instanceof Error) {
-        const detail = `The upstream "${route.name}" could not be reached.`;
-        return await this.#answer(exchange, context, "failed", problem(502, "Bad gateway", detail));
-      }
-      return await this.#release(response, route, exchange, context);
+      const refused = refuse(request, route);
+      if (refused !== undefined) return await this.#answer(pass, refused);
+      return await this.#forward(pass, route!);
     } catch (error) {
       if (!(error instanceof LedgerFailure)) throw error;
       return problem(503, "Not recorded", `Nothing is released that is not on record: ${error.message}.`, {
         "retry-after": "1",
       });
+    } finally {
+      pass.close();
     }
   }
 
-  /** Calls the upstream. An upstream that cannot be reached is a result, not an accident. */
-  async #forward(
-    request: Request,
-    route: Route,
-    exchange: Exchange,
-    context: Context,
-  ): Promise<Response | Error> {
-    const { platform } = this.#options;
-    const url = upstreamUrl(request.url, route.upstream);
-    const headers = requestHeaders(request, context.caller, exchange.jti);
-    try {
-      const body = await this.#requestBody(request, exchange, context);
-      return await platform.send(url, { method: request.method, headers, body, redirect: "manual" });
-    } catch (error) {
-      return error as Error;
+  /** Calls the upstream and lets its response out as soon as what it says of itself is durable. */
+  async #forward(pass: Pass, route: Route): Promise<Response> {
+    const response = await this.#send(pass, route);
+    if (response === undefined) return this.#answer(pass, pass.blame(`no answer came from ${hostOf(route)}`));
+    if (response.status < 200 || response.status > 599) {
+      const error = `${hostOf(route)} answered with status ${response.status}, which cannot be passed on`;
+      return this.#answer(pass, { stage: "failed", status: 502, title: "Bad gateway", error });
     }
-  }
-
-  async #requestBody(request: Request, exchange: Exchange, context: Context): Promise<BodyInit | null> {
-    const seen = exchange.requestBody;
-    if (request.body === null) {
-      seen.end();
-      return null;
-    }
-    const length = contentLength(request.headers);
-    if (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX) {
-      const body = new Uint8Array(await request.arrayBuffer());
-      seen.update(body);
-      seen.end();
-      return body;
-    }
-    const { readable, writable } = this.#options.platform.passThrough(length);
-    // Not waited for: an upstream may answer before it has read everything, or without reading at all.
-    context.waitUntil(pump(request.body, writable, seen));
-    return readable;
-  }
-
-  /** Lets a response out as soon as what it says of itself is durable. */
-  async #release(response: Response, route: Route, exchange: Exchange, context: Context): Promise<Response> {
     const length = bodyLength(response);
     if (length === undefined || length > route.hold || this.#held + length > HELD_BYTES_MAX) {
-      return this.#stream(response, exchange, context);
+      return this.#stream(pass, response);
     }
     this.#held += length;
     try {
-      return await this.#answer(exchange, context, "complete", response);
+      return await this.#hold(pass, response, length);
     } finally {
       this.#held -= length;
     }
   }
 
-  /** Holds a short response until the record that ends its exchange is durable. */
-  async #answer(exchange: Exchange, context: Context, stage: Stage, response: Response): Promise<Response> {
-    let body: Uint8Array<ArrayBuffer> | null = null;
-    let ending = stage;
-    let error: string | undefined;
+  /** @returns undefined when the upstream or the client broke off: no accident, but a result. */
+  async #send(pass: Pass, route: Route): Promise<Response | undefined> {
+    const { request, exchange, context, signal } = pass;
+    const url = upstreamUrl(request.url, route.upstream);
+    const { method } = request;
+    const address = clientAddress(request.headers, this.#options.policy.client_address);
+    const headers = requestHeaders(request, address, exchange.jti);
     try {
-      if (response.body !== null) body = new Uint8Array(await response.arrayBuffer());
-      if (body !== null) exchange.responseBody.update(body);
-      exchange.responseBody.end();
+      const body = await this.#requestBody(request, exchange, context, signal);
+      return await this.#options.platform.send(url, { method, headers, body, redirect: "manual", signal });
     } catch {
-      ending = "failed";
-      error = "the upstream ended its response too early";
+      return undefined;
     }
-    const { status } = response;
-    const receipt = await this.#record(
-      exchange,
-      context,
-      exchange.record(ending, { status, ...(error && { error }) }),
-    );
-    if (error !== undefined) {
-      return this.#finish(problem(502, "Bad gateway", `Not passed on: ${error}.`), null, exchange, receipt);
+  }
+
+  async #requestBody(
+    request: Request,
+    exchange: Exchange,
+    context: Context,
+    signal: AbortSignal,
+  ): Promise<BodyInit | null> {
+    const seen = exchange.requestBody;
+    const length = contentLength(request.headers);
+    if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
+      const body = await readWhole(request.body, length ?? 0, seen);
+      if (body === undefined) throw new Error("the client broke off");
+      return request.body && body;
     }
+    const { readable, writable } = this.#options.platform.passThrough(length);
+    // Not waited for: an upstream may answer before it has read everything, or without reading at all.
+    context.waitUntil(pump(request.body, writable, seen, signal));
+    return readable;
+  }
+
+  /** Holds a short response until the record that ends its exchange is durable. */
+  async #hold(pass: Pass, response: Response, length: number): Promise<Response> {
+    const { exchange } = pass;
+    const body = await readWhole(response.body, length, exchange.responseBody);
+    if (body === undefined)
+      return this.#answer(pass, pass.blame("the upstream did not send what it announced"));
+    const receipt = await this.#record(pass, exchange.record("complete", { status: response.status }));
+    // A response without a body, to HEAD or of status 204 or 304, may not be given an empty one instead.
+    return this.#finish(response, response.body && body, exchange, receipt);
+  }
+
+  /** Ends an exchange with an answer of the edge's own. */
+  async #answer(pass: Pass, { stage, status, title, error }: Refusal): Promise<Response> {
+    const { request, exchange } = pass;
+    const response = problem(status, title, `${error[0]!.toUpperCase()}${error.slice(1)}.`);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const body = request.method === "HEAD" ? null : bytes;
+    if (body !== null) exchange.responseBody.update(body);
+    exchange.responseBody.end();
+    const receipt = await this.#record(pass, exchange.record(stage, { status, error }));
     return this.#finish(response, body, exchange, receipt);
   }
 
   /** Passes a long or endless response on, and records how it ended. */
-  async #stream(response: Response, exchange: Exchange, context: Context): Promise<Response> {
+  async #stream(pass: Pass, response: Response): Promise<Response> {
+    const { request, exchange, context } = pass;
     const { status } = response;
-    const receipt = await this.#record(exchange, context, exchange.record("started", { status }));
+    const receipt = await this.#record(pass, exchange.record("started", { status }));
     const { readable, writable } = this.#options.platform.passThrough(contentLength(response.headers));
-    const ended = pump(response.body!, writable, exchange.responseBody).then(ending =>
-      this.#record(exchange, context, exchange.record(STAGE_OF[ending], { status, ...ERROR_OF[ending] })),
+    const ended = pump(response.body!, writable, exchange.responseBody, request.signal).then(ending =>
+      this.#record(pass, exchange.record(STAGE_OF[ending], { status, ...ERROR_OF[ending] })),
     );
     context.waitUntil(
       ended.catch(error =>
@@ -184,11 +200,11 @@ export class AuditProxy {
     headers.set("audit-id", exchange.jti);
     headers.append("link", `<${new URL(`${prefix}receipts/${exchange.jti}`, issuer)}>; rel="audit-receipt"`);
     const { status, statusText } = response;
-    return this.#options.platform.respond(body ?? response.body, { status, statusText, headers });
+    return this.#options.platform.respond(body, { status, statusText, headers });
   }
 
   /** Makes a record durable and signs its entry. @throws LedgerFailure */
-  async #record(exchange: Exchange, context: Context, record: string): Promise<string> {
+  async #record({ exchange, context }: Pass, record: string): Promise<string> {
     const { ledgers, policy, receiptKey } = this.#options;
     const ledger = ledgers.get(exchange.route?.ledger ?? policy.ledgers[0]!.name)!;
     const { header } = await ledger.append(record, work => context.waitUntil(work));
@@ -196,48 +212,64 @@ export class AuditProxy {
   }
 }
 
-/** How the passing on of a body ended: `source` and `sink` say which side broke it off. */
-type Ending = "whole" | "source" | "sink";
+/** One request on its pass through the edge, and the signal that ends the upstream's part in it. */
+class Pass {
+  readonly request: Request;
+  readonly exchange: Exchange;
+  readonly context: Context;
+  readonly #upstream = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #abort = () => this.#upstream.abort();
+
+  constructor(request: Request, exchange: Exchange, context: Context) {
+    this.request = request;
+    this.exchange = exchange;
+    this.context = context;
+    this.#timer = setTimeout(this.#abort, UPSTREAM_WAIT_MS);
+    request.signal.addEventListener("abort", this.#abort);
+  }
+
+  /** Aborted when the client goes away, or when the upstream has taken too long. */
+  get signal(): AbortSignal {
+    return this.#upstream.signal;
+  }
+
+  /** Who broke off: the client, if it is known to have, and else the upstream. */
+  blame(error: string): Refusal {
+    if (this.request.signal.aborted) return CLIENT_GONE;
+    if (this.exchange.requestBody.isBroken)
+      return { ...CLIENT_GONE, error: "the client broke off its request" };
+    return { stage: "failed", status: 502, title: "Bad gateway", error };
+  }
+
+  /** The response has its head, and if it was held its body: from here on it may take as long as it likes. */
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+}
 
 const STAGE_OF = { whole: "complete", source: "failed", sink: "aborted" } as const;
 const ERROR_OF = {
   whole: {},
   source: { error: "the upstream ended its response too early" },
-  sink: { error: "the client went away" },
+  sink: { error: CLIENT_GONE.error },
 } as const;
 
-/**
- * Passes a body on, chunk by chunk, digested on the way. A loop of its own rather than pipeTo, which on
- * some platforms reports success when the reader has gone.
- */
-async function pump(
-  source: ReadableStream<Uint8Array>,
-  sink: WritableStream<Uint8Array>,
-  seen: BodyDigest,
-): Promise<Ending> {
-  const reader = source.getReader();
-  const writer = sink.getWriter();
-  for (;;) {
-    let chunk: ReadableStreamReadResult<Uint8Array>;
-    try {
-      chunk = await reader.read();
-    } catch (error) {
-      await writer.abort(error).catch(() => {});
-      return "source";
-    }
-    try {
-      if (chunk.done) {
-        await writer.close();
-        seen.end();
-        return "whole";
-      }
-      seen.update(chunk.value);
-      await writer.write(chunk.value);
-    } catch (error) {
-      await reader.cancel(error).catch(() => {});
-      return "sink";
-    }
+/** Why a request is not passed on, if it is not. */
+function refuse({ method, body, url }: Request, route: Route | undefined): Refusal | undefined {
+  if (route === undefined) {
+    const error = `no route of this API takes ${method} ${new URL(url).pathname.slice(0, 200)}`;
+    return { stage: "rejected", status: 404, title: "No route", error };
   }
+  if (body !== null && (method === "GET" || method === "HEAD")) {
+    const error = `a ${method} request with a body cannot be passed on`;
+    return { stage: "rejected", status: 400, title: "Bad request", error };
+  }
+  return undefined;
+}
+
+function hostOf(route: Route): string {
+  return new URL(route.upstream).host;
 }
 
 /** The route's upstream with the path and query that were asked for; host and scheme are the policy's. */

@@ -80,7 +80,8 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     )
     .all("*", () => notFound("there is nothing at this address"));
   return async request => {
-    const response: Response = await router.fetch(request);
+    const asked = request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
+    const response: Response = await router.fetch(asked);
     // Browser clients of any origin may check receipts: nothing here depends on who asks by cookie.
     response.headers.set("access-control-allow-origin", "*");
     return request.method === "HEAD" ? new Response(null, response) : response;

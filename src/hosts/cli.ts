@@ -1,3 +1,111 @@
 #!/usr/bin/env node
-const version: string = "stub";
-console.log(version, process.version, process.argv.slice(2), process.cwd());
+// The command line on Node: files, standard streams, and HTTP as it stands on the wire.
+import { randomUUID } from "node:crypto";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import * as http from "node:http";
+import * as https from "node:https";
+import manifest from "../../package.json" with { type: "json" };
+import { runCommandLine } from "../client/cli.ts";
+import { Undecided } from "../client/outcome.ts";
+import type { Platform, WireRequest, WireResponse } from "../client/platform.ts";
+
+/** How long to wait for the head of a response, in ms. */
+const HEAD_WAIT_MS = 60_000;
+
+const platform: Platform = {
+  version: manifest.version,
+  isTerminal: { out: process.stdout.isTTY === true, err: process.stderr.isTTY === true },
+  variable: name => process.env[name],
+  readFile: path => readFile(path).catch(error => absentOr(error, "cannot be read")),
+  listFolder: path => readdir(path).catch(error => absentOr(error, "cannot be listed")),
+  writeFile: writeWhole,
+  readInput,
+  writeOut: data => write(process.stdout, data),
+  writeErr: text => write(process.stderr, text),
+  send,
+};
+
+/** No such file is an answer; any other failure leaves the question open. */
+function absentOr(error: NodeJS.ErrnoException, what: string): undefined {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+  throw new Undecided(`a file ${what}`, { found: error.message });
+}
+
+/** Writes beside the file and then renames: nobody finds half of one. */
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const beside = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(beside, bytes);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw new Undecided("a file cannot be written", { found: (error as Error).message });
+  }
+}
+
+async function readInput(): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function write(stream: NodeJS.WriteStream, data: Uint8Array | string): Promise<void> {
+  return new Promise(resolve => stream.write(data, () => resolve()));
+}
+
+function send({ method, url, headers, body, idleMs }: WireRequest): Promise<WireResponse> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => reject(new Undecided(`no answer from ${url}`, { found: describe(error) }));
+    try {
+      const { request } = url.startsWith("https:") ? https : http;
+      const outgoing = request(url, { method, timeout: HEAD_WAIT_MS });
+      for (const [name, value] of headers) outgoing.appendHeader(name, value);
+      if (body !== undefined && !outgoing.hasHeader("content-length"))
+        outgoing.setHeader("content-length", body.length);
+      outgoing.on("timeout", () => outgoing.destroy(new Error(`nothing came for ${HEAD_WAIT_MS / 1000} s`)));
+      outgoing.on("error", fail);
+      outgoing.on("response", response => {
+        outgoing.setTimeout(idleMs ?? 0);
+        resolve({
+          status: response.statusCode!,
+          headers: readHeaders(response),
+          body: readBody(response, url),
+        });
+      });
+      outgoing.end(body);
+    } catch (error) {
+      fail(error as Error);
+    }
+  });
+}
+
+function readHeaders({ rawHeaders }: http.IncomingMessage): Headers {
+  const headers = new Headers();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+  return headers;
+}
+
+async function* readBody(response: http.IncomingMessage, url: string): AsyncGenerator<Uint8Array> {
+  let length = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Uint8Array>) {
+      length += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    throw new Undecided(`the response from ${url} broke off`, {
+      found: `${length} bytes, then: ${describe(error as Error)}`,
+    });
+  }
+}
+
+/** An error that stands for several (one for each address that was tried) has no message of its own. */
+function describe(error: Error & { code?: string }): string {
+  if (error instanceof AggregateError) return error.errors.map(describe).join("; ");
+  return error.message || error.code || error.name;
+}
+
+// Whoever reads the output may stop early; that is no failure of this program's.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
+process.exitCode = await runCommandLine(process.argv.slice(2), platform);

@@ -1,14 +1,8 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
-import {
-  ANCHOR_OBJECT,
-  bucketArchive,
-  checkpointSigner,
-  type Env,
-  readPolicy,
-} from "../../durable/objects.ts";
+import { ANCHOR_OBJECT, type Env, openEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
 import type { Platform } from "../edge/proxy.ts";
-import { importSigningKey } from "../receipt/key.ts";
+import { bucketArchive } from "./stores.ts";
 
 export { AnchorObject, LedgerObject } from "../../durable/objects.ts";
 
@@ -25,34 +19,18 @@ export default {
   async fetch(request, env, context) {
     // Each request that comes before there is an app makes one: a promise must not be shared by requests.
     app ??= await start(env);
-    return app(request, {
-      caller: { address: request.headers.get("cf-connecting-ip") ?? undefined },
-      waitUntil: work => context.waitUntil(work),
-    });
+    return app(request, { waitUntil: work => context.waitUntil(work) });
   },
 } satisfies ExportedHandler<Env>;
 
 async function start(env: Env): Promise<App> {
-  const policy = readPolicy(env);
-  const receiptKey = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
-  const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
+  const { policy, trust, receiptKey } = await openEnvironment(env);
   const archive = bucketArchive(env.ARCHIVE);
   const anchors = bucketArchive(env.ANCHORS);
   return createApp({
     policy,
+    trust,
     receiptKey,
-    trust: {
-      issuer: policy.issuer,
-      ledgers: await Promise.all(
-        policy.ledgers.map(async ({ name, origin }) => ({
-          name,
-          origin,
-          keys: [(await checkpointSigner(env, origin)).key],
-        })),
-      ),
-      anchorKeys: [anchorKey.publicJwk],
-      receiptKeys: [receiptKey.publicJwk],
-    },
     ledgers: new Map(
       policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
     ),

@@ -110,7 +110,6 @@ function parseDisclosure(disclosure: string): Disclosed {
   ) {
     throw new Fault("malformed", "disclosure: not an array of salt, name and value", {
       expected: "[salt, name, value]",
-      found: JSON.stringify(parts),
     });
   }
   if (decodeBase64url(parts[0], "disclosure: salt").length < SEED_BYTES) {

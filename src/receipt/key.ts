@@ -2,6 +2,7 @@
 // with. The algorithm always follows from the key; what a token asks for only has to agree with it.
 import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from "jose";
 import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
+import { verifyEd25519 } from "../tlog/ed25519.ts";
 import { Fault } from "../tlog/fault.ts";
 
 /** A private Ed25519 key, ready to sign. */
@@ -31,7 +32,8 @@ const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Imports a private Ed25519 JWK.
+ * Imports a private Ed25519 JWK. Not every platform notices that `d` and `x` are of two keys, so it is tried
+ * out: nobody could verify what such a key signs.
  * @throws Fault `malformed` or `unsupported`; never with any part of the key in its message.
  */
 export async function importSigningKey(jwkText: string, what: string): Promise<SigningKey> {
@@ -47,14 +49,23 @@ export async function importSigningKey(jwkText: string, what: string): Promise<S
     });
   }
   const publicPart = { kty: "OKP", crv: "Ed25519", x: jwk.x };
+  const publicKey = decodeBase64url(jwk.x, what);
+  const sign = await importSigner({ ...publicPart, d: jwk.d }, what);
+  const message = new TextEncoder().encode(what);
+  if (!(await verifyEd25519(publicKey, message, await sign(message)))) {
+    throw new Fault("malformed", `${what}: the public key is not that of the private key`);
+  }
   const kid = await calculateJwkThumbprint(publicPart);
-  const key = (await importJWK({ ...publicPart, d: jwk.d }, "Ed25519")) as CryptoKey;
-  return {
-    kid,
-    publicKey: decodeBase64url(jwk.x, what),
-    publicJwk: { ...publicPart, kid, alg: "Ed25519", use: "sig" },
-    sign: async message => new Uint8Array(await crypto.subtle.sign("Ed25519", key, message as BufferSource)),
-  };
+  return { kid, publicKey, publicJwk: { ...publicPart, kid, alg: "Ed25519", use: "sig" }, sign };
+}
+
+async function importSigner(jwk: JWK, what: string): Promise<SigningKey["sign"]> {
+  try {
+    const key = (await importJWK(jwk, "Ed25519")) as CryptoKey;
+    return async message => new Uint8Array(await crypto.subtle.sign("Ed25519", key, message as BufferSource));
+  } catch {
+    throw new Fault("malformed", `${what}: not a key that this platform can import`);
+  }
 }
 
 /** A compact JWS, split and not yet verified. */
@@ -110,17 +121,26 @@ export async function verifyJws(
   }
   checkAlgorithm(key, header.alg, what);
   checkValidity(key, time, what);
-  try {
-    await compactVerify(jws.text, await importJWK(key, header.alg), { algorithms: [header.alg] });
-  } catch (error) {
-    if (!(error instanceof errors.JWSSignatureVerificationFailed)) {
-      throw new Fault("malformed", `${what}: not verifiable: ${(error as Error).message}`);
-    }
+  if (!(await isSignedBy(key, jws, header.alg, what))) {
     throw new Fault("bad-signature", `${what}: the signature does not fit the bytes`, {
       expected: `a signature by ${header.kid}`,
     });
   }
   return key;
+}
+
+async function isSignedBy(key: TrustedKey, jws: Jws, alg: string, what: string): Promise<boolean> {
+  if (key.crv === "Ed25519") {
+    const publicKey = decodeBase64url(String(key.x), `${what}: public key`);
+    return verifyEd25519(publicKey, new TextEncoder().encode(jws.input), jws.signature);
+  }
+  try {
+    await compactVerify(jws.text, await importJWK(key, alg), { algorithms: [alg] });
+    return true;
+  } catch (error) {
+    if (error instanceof errors.JWSSignatureVerificationFailed) return false;
+    throw new Fault("malformed", `${what}: not verifiable: ${(error as Error).message}`);
+  }
 }
 
 function checkAlgorithm(key: TrustedKey, alg: string, what: string): void {
@@ -146,5 +166,7 @@ function checkValidity(key: TrustedKey, time: string, what: string): void {
 }
 
 function formatSeconds(seconds: number | undefined): string {
-  return seconds === undefined ? "any time" : new Date(seconds * 1000).toISOString();
+  if (seconds === undefined) return "any time";
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? `${seconds} seconds` : date.toISOString();
 }

@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { Fault } from "../tlog/fault.ts";
 import { formatVerifierKey, type NoteKey, parseVerifierKey } from "../tlog/note.ts";
+import { parsePolicy } from "../tlog/policy.ts";
 import type { TrustedKey } from "./key.ts";
 import { readJson } from "./shape.ts";
 
@@ -16,7 +17,7 @@ const KeySchema = v.looseObject({
 });
 
 const TrustSchema = v.looseObject({
-  v: v.literal(1),
+  v: v.number(),
   issuer: v.string(),
   ledgers: v.array(
     v.looseObject({
@@ -29,6 +30,7 @@ const TrustSchema = v.looseObject({
   ),
   anchor: v.looseObject({ keys: v.array(KeySchema) }),
   jwks: v.looseObject({ keys: v.array(KeySchema) }),
+  policy: v.optional(v.string()),
 });
 
 /** A ledger that a verifier knows, and the keys that it accepts for its checkpoints. */
@@ -43,6 +45,8 @@ export interface Trust {
   readonly ledgers: readonly TrustedLedger[];
   readonly anchorKeys: readonly TrustedKey[];
   readonly receiptKeys: readonly TrustedKey[];
+  /** Which witnesses must have cosigned a checkpoint: the text of a C2SP tlog-policy file. */
+  readonly policy?: string;
 }
 
 /** The trust document, as JSON. */
@@ -58,20 +62,29 @@ export function formatTrust(trust: Trust): string {
       })),
       anchor: { keys: trust.anchorKeys },
       jwks: { keys: trust.receiptKeys },
+      ...(trust.policy === undefined ? {} : { policy: trust.policy }),
     },
     null,
     2,
   );
 }
 
-/** Reads a trust document. @throws Fault `malformed` naming the member. */
+/** Reads a trust document. @throws Fault `malformed` naming the member, or `unsupported`. */
 export function parseTrust(text: string): Trust {
-  const { issuer, ledgers, anchor, jwks } = readJson(TrustSchema, text, "trust");
+  const { v: version, issuer, ledgers, anchor, jwks, policy } = readJson(TrustSchema, text, "trust");
+  if (version !== 1) {
+    throw new Fault("unsupported", "trust: of a version that is not known", {
+      expected: "1",
+      found: `${version}`,
+    });
+  }
+  if (policy !== undefined) parsePolicy(policy);
   return {
     issuer,
     ledgers: ledgers.map(({ name, origin, keys }) => ({ name, origin, keys: keys.map(parseVerifierKey) })),
     anchorKeys: anchor.keys as TrustedKey[],
     receiptKeys: jwks.keys as TrustedKey[],
+    ...(policy === undefined ? {} : { policy }),
   };
 }
 

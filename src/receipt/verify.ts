@@ -1,7 +1,10 @@
 // The verifier. It takes whatever evidence its caller has, and either says what that evidence proves or
 // throws the one thing that is wrong. It asks nobody anything: no network, no clock, no platform.
 import { type Checkpoint, openCheckpoint } from "../tlog/checkpoint.ts";
+import { type Cosignature, makeVerifier, openCosignatures } from "../tlog/cosignature.ts";
 import { Fault } from "../tlog/fault.ts";
+import type { Note, VerifySignature } from "../tlog/note.ts";
+import { meetsQuorum, parsePolicy } from "../tlog/policy.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
 import { openAnchor } from "./anchor.ts";
@@ -9,10 +12,10 @@ import { digestOf } from "./digest.ts";
 import { matchesField } from "./disclosure.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
 import { fitText } from "./record.ts";
-import { findLedger, type Trust } from "./trust.ts";
+import { findLedger, type Trust, type TrustedLedger } from "./trust.ts";
 
 /** What can be proven of a receipt, weakest first. */
-export const RUNGS = ["signed", "matched", "included", "anchored"] as const;
+export const RUNGS = ["signed", "matched", "included", "anchored", "witnessed"] as const;
 export type Rung = (typeof RUNGS)[number];
 
 /**
@@ -50,43 +53,105 @@ export interface Verdict {
   readonly checkpoint?: Checkpoint;
   /** The epoch and time of the anchor that pins the checkpoint. */
   readonly anchor?: { readonly epoch: number; readonly time: string };
+  /** Who has cosigned, by the names of the trusted policy, when it asks for anybody. */
+  readonly witnesses: readonly string[];
 }
 
 /**
  * Verifies evidence for one receipt against trust that the caller already has.
+ * @param verify checks notes and cosignatures; give one that knows ML-DSA-44 if a witness needs it.
  * @throws Fault with the code and place of the first thing that is wrong.
  */
-export async function verifyEvidence(evidence: Evidence, trust: Trust): Promise<Verdict> {
-  const rungs: Rung[] = ["signed"];
+export async function verifyEvidence(
+  evidence: Evidence,
+  trust: Trust,
+  verify: VerifySignature = makeVerifier(),
+): Promise<Verdict> {
   const proof = evidence.proof === undefined ? undefined : parseProof(evidence.proof);
   const receipt = parseReceipt(evidence.receipt ?? carriedReceipt(proof?.extra));
   const ledger = findLedger(trust, receipt.entry.header.origin);
   await verifySignature(receipt, trust.receiptKeys);
   checkIssuer(receipt.entry.record.iss, trust, "receipt");
-
   const matched =
     evidence.exchange === undefined ? [] : matchExchange(receipt, evidence.exchange, evidence.seed);
-  if (matched.length > 0) rungs.push("matched");
-  if (proof === undefined) return { rungs, receipt, matched };
+  const rungs: Rung[] = matched.length > 0 ? ["signed", "matched"] : ["signed"];
+  if (proof === undefined) return { rungs, receipt, matched, witnesses: [] };
 
-  const { checkpoint } = await openCheckpoint(proof.checkpoint, ledger.keys);
-  checkIncluded(receipt, proof, checkpoint);
-  rungs.push("included");
-  if (evidence.anchor === undefined) return { rungs, receipt, matched, checkpoint };
+  const proven = await openCheckpoint(proof.checkpoint, ledger.keys, verify);
+  checkIncluded(receipt, proof, proven.checkpoint);
+  const anchored = await openPin(evidence, proven.checkpoint, ledger, trust, verify);
+  const notes = anchored === undefined ? [proven.note] : [proven.note, anchored.note];
+  const witnesses = await checkWitnessed(notes, trust, verify);
+  return {
+    rungs: [
+      ...rungs,
+      "included",
+      ...(anchored === undefined ? [] : (["anchored"] as const)),
+      ...(witnesses.length === 0 ? [] : (["witnessed"] as const)),
+    ],
+    receipt,
+    matched,
+    checkpoint: proven.checkpoint,
+    ...(anchored === undefined ? {} : { anchor: anchored.anchor }),
+    witnesses,
+  };
+}
 
-  const { payload } = await openAnchor(evidence.anchor, trust.anchorKeys);
-  checkIssuer(payload.iss, trust, `anchor ${payload.epoch}`);
-  const pin = payload.ledgers.find(candidate => candidate.origin === ledger.origin);
+/** The anchor's checkpoint of the ledger, if there is an anchor; it must pin the proven tree or a later one. */
+async function openPin(
+  { anchor, consistency }: Evidence,
+  proven: Checkpoint,
+  ledger: TrustedLedger,
+  trust: Trust,
+  verify: VerifySignature,
+): Promise<{ note: Note; anchor: { epoch: number; time: string } } | undefined> {
+  if (anchor === undefined) return undefined;
+  const { epoch, time, iss, ledgers } = (await openAnchor(anchor, trust.anchorKeys)).payload;
+  checkIssuer(iss, trust, `anchor ${epoch}`);
+  const pin = ledgers.find(({ origin }) => origin === ledger.origin);
   if (pin === undefined) {
-    throw new Fault("missing", `anchor ${payload.epoch}: does not pin the receipt's ledger`, {
+    throw new Fault("missing", `anchor ${epoch}: does not pin the receipt's ledger`, {
       expected: ledger.origin,
-      found: payload.ledgers.map(candidate => candidate.origin).join(", "),
+      found: ledgers.map(({ origin }) => origin).join(", "),
     });
   }
-  const pinned = await openCheckpoint(pin.checkpoint, ledger.keys);
-  checkPinned(checkpoint, pinned.checkpoint, evidence.consistency, payload.epoch);
-  rungs.push("anchored");
-  return { rungs, receipt, matched, checkpoint, anchor: { epoch: payload.epoch, time: payload.time } };
+  const { checkpoint, note } = await openCheckpoint(pin.checkpoint, ledger.keys, verify);
+  checkPinned(proven, checkpoint, consistency, epoch);
+  return { note, anchor: { epoch, time } };
+}
+
+/**
+ * Who of the trusted policy's witnesses has cosigned one of the checkpoints; nobody when there is no policy.
+ * @throws Fault `quorum-not-met` when the policy asks for more on each of them.
+ */
+async function checkWitnessed(
+  notes: readonly Note[],
+  { policy: text }: Trust,
+  verify: VerifySignature,
+): Promise<string[]> {
+  if (text === undefined) return [];
+  const policy = parsePolicy(text);
+  const keys = policy.witnesses.map(({ key }) => key);
+  const names = (found: readonly Cosignature[]) =>
+    policy.witnesses
+      .filter(({ key }) => found.some(({ key: { id } }) => id === key.id))
+      .map(({ name }) => name);
+  let most: readonly Cosignature[] = [];
+  for (const note of notes) {
+    const found = await openCosignatures(note, keys, verify);
+    if (
+      meetsQuorum(
+        policy,
+        found.map(({ key }) => key),
+      )
+    )
+      return names(found);
+    if (found.length > most.length) most = found;
+  }
+  throw new Fault("quorum-not-met", "checkpoint: cosigned by fewer witnesses than your policy asks for", {
+    expected: `the quorum "${policy.quorum}"`,
+    found: names(most).join(", ") || "no cosignature by a known witness",
+  });
 }
 
 /**
@@ -107,6 +172,12 @@ export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8
     }
     matched.push(part);
   };
+  if (seen.url !== undefined && !URL.canParse(seen.url)) {
+    throw new Fault("malformed", "the URL to compare with is not one", {
+      expected: "an absolute URL",
+      found: seen.url,
+    });
+  }
   const url = seen.url === undefined ? undefined : new URL(seen.url);
   compare("method", record.req?.method, seen.method === undefined ? undefined : fitText(seen.method));
   compare("host", record.req?.host, url && fitText(url.host));

@@ -30,8 +30,9 @@ export interface Checkpoint {
  */
 export function parseCheckpoint(text: string): Checkpoint {
   const lines = text.split("\n");
-  if (lines.pop() !== "")
+  if (lines.pop() !== "") {
     throw new Fault("malformed", "checkpoint: the last line does not end", { found: text });
+  }
   const [origin, size, root, ...extensions] = lines;
   if (origin === undefined || size === undefined || root === undefined || lines.includes("")) {
     throw new Fault("malformed", "checkpoint: not a checkpoint", {

@@ -18,6 +18,7 @@ const PUBLIC_KEY_BYTES: ReadonlyMap<number, number> = new Map([
   [ML_DSA_44_COSIGNATURE, 1312],
 ]);
 
+const MAX_VERIFIER_KEY_LENGTH = 4096;
 const MAX_NOTE_BYTES = 2 ** 20;
 const MAX_SIGNATURES = 100;
 const ID_BYTES = 4;
@@ -94,18 +95,17 @@ export function makeNoteKey(name: string, type: number, publicKey: Uint8Array): 
 /**
  * Reads a verifier key: `<name>+<id, 8 hex digits>+<base64 of type and public key>`.
  * @throws Fault `malformed` unless it is one, in canonical form, with the id that belongs to the key;
- *   `unsupported` for a type other than 0x01, 0x04 and 0x06.
+ *   `unsupported` for a type other than 0x01, 0x04 and 0x06; `too-large` beyond 4096 characters.
  */
 export function parseVerifierKey(vkey: string): NoteKey {
-  const match = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/su.exec(vkey);
-  if (match === null) {
-    throw new Fault("malformed", "verifier key: not a verifier key", {
-      expected: "<name>+<8 hex digits>+<base64>",
-      found: vkey,
+  if (vkey.length > MAX_VERIFIER_KEY_LENGTH) {
+    throw new Fault("too-large", "verifier key: longer than any honest one", {
+      expected: `at most ${MAX_VERIFIER_KEY_LENGTH} characters`,
     });
   }
-  const [, name, id, encoded] = match as unknown as [string, string, string, string];
-  const bytes = decodeBase64(encoded, "verifier key");
+  // Only the last part, base64, may have a plus sign in it.
+  const [name = "", id = ""] = vkey.split("+", 2);
+  const bytes = decodeBase64(vkey.slice(name.length + id.length + 2), "verifier key");
   if (bytes[0] === undefined) throw new Fault("malformed", "verifier key: no key in it", { found: vkey });
   const key = makeNoteKey(name, bytes[0], bytes.subarray(1));
   if (formatId(key.id) !== id) {
@@ -150,9 +150,11 @@ export function formatNote(note: Note): string {
 
 /**
  * Reads signature lines: `— <key name> base64(32-bit key id || signature)`, each with its newline.
- * @throws Fault `malformed` unless there is at least one and each is in its one form, `too-large` beyond 100.
+ * @throws Fault `malformed` unless there is at least one and each is in its one form, `too-large` beyond 100
+ *   or 1 MiB.
  */
 export function parseSignatureLines(lines: string): NoteSignature[] {
+  requireLength(lines);
   const parts = lines.split("\n", MAX_SIGNATURES + 2);
   if (parts.length === MAX_SIGNATURES + 2) throw tooManySignatures();
   if (parts.pop() !== "" || parts.length === 0) {
@@ -168,7 +170,9 @@ export function parseSignatureLines(lines: string): NoteSignature[] {
 export function formatSignatureLines(signatures: readonly NoteSignature[]): string {
   if (signatures.length === 0) throw new Fault("malformed", "note: no signatures");
   if (signatures.length > MAX_SIGNATURES) throw tooManySignatures();
-  return signatures.map(formatSignatureLine).join("");
+  const lines = signatures.map(formatSignatureLine).join("");
+  requireLength(lines);
+  return lines;
 }
 
 /**
@@ -232,14 +236,13 @@ export async function signNote(text: string, signer: NoteSigner): Promise<NoteSi
 }
 
 function parseSignatureLine(line: string, what: string): NoteSignature {
-  const match = /^— ([^ ]+) ([^ ]+)$/u.exec(line);
-  if (match === null) {
+  const [dash, name, encoded, ...rest] = line.split(" ", 4);
+  if (dash !== "—" || name === undefined || encoded === undefined || rest.length > 0) {
     throw new Fault("malformed", `${what}: not a signature line`, {
       expected: "— <key name> <base64>",
       found: line,
     });
   }
-  const [, name, encoded] = match as unknown as [string, string, string];
   requireKeyName(name, what);
   const bytes = decodeBase64(encoded, what);
   if (bytes.length <= ID_BYTES) {
@@ -294,7 +297,7 @@ function requireNoteText(text: string, what: string): void {
 }
 
 function isNoteText(text: string): boolean {
-  return text.isWellFormed() && /^[\n -\u{10ffff}]*$/u.test(text);
+  return text.isWellFormed() && !/[^\n -\uffff]/.test(text);
 }
 
 function requirePlainKey(key: NoteKey): void {
@@ -302,6 +305,13 @@ function requirePlainKey(key: NoteKey): void {
   throw new Fault("unsupported", `key ${key.name}: its signatures are not plain note signatures`, {
     expected: "signature type 0x01",
     found: `signature type 0x${key.type.toString(16).padStart(2, "0")}`,
+  });
+}
+
+function requireLength(lines: string): void {
+  if (lines.length <= MAX_NOTE_BYTES) return;
+  throw new Fault("too-large", "note: signature lines larger than any honest ones", {
+    expected: `at most ${MAX_NOTE_BYTES} characters`,
   });
 }
 

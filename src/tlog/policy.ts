@@ -118,8 +118,9 @@ class Draft {
     }
     for (const member of members) {
       this.#requireDefined(member, where);
-      if (this.#members.has(member))
+      if (this.#members.has(member)) {
         throw malformed(where, "a name is a member twice", "once in all groups", member);
+      }
       this.#members.add(member);
     }
     this.#define(name, where);
@@ -149,8 +150,8 @@ class Draft {
   }
 
   #requireDefined(name: string, where: string): void {
-    if (!this.#names.has(name))
-      throw malformed(where, "no such name", "a name defined on a line above", name);
+    if (this.#names.has(name)) return;
+    throw malformed(where, "no such name", "a name defined on a line above", name);
   }
 }
 
@@ -184,7 +185,7 @@ function requirePolicyText(text: string): void {
       expected: `at most ${MAX_POLICY_LENGTH} characters`,
     });
   }
-  if (!text.isWellFormed() || !/^[\t\n -~\u{80}-\u{10ffff}]*$/u.test(text)) {
+  if (!text.isWellFormed() || /[^\t\n -~\u0080-\uffff]/.test(text)) {
     throw malformed(
       "policy",
       "a character that a policy cannot hold",

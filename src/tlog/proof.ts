@@ -8,8 +8,9 @@ import { Fault } from "./fault.ts";
 import { formatHash, type Hash, parseHash } from "./hash.ts";
 import { parseNote } from "./note.ts";
 
-const FAMILY = /^c2sp\.org\/tlog-proof@v\d{1,3}$/;
 const FIRST_LINE = "c2sp.org/tlog-proof@v1";
+/** The first line of this format in any version. */
+const FIRST_LINES = /^c2sp\.org\/tlog-proof@v[0-9]{1,3}$/;
 const MAX_PROOF_LENGTH = 2 ** 20;
 /** No inclusion proof in a tree of less than 2^63 leaves is longer. */
 const MAX_HASHES = 63;
@@ -27,24 +28,15 @@ export interface TlogProof {
 
 /**
  * Reads a proof file.
- * @throws Fault `malformed` unless it is exactly what `formatProof` writes for some proof, `too-large` for
- *   one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
+ * @throws Fault `malformed` unless it is exactly what `formatProof` writes for some proof, `unsupported` for
+ *   another version, `too-large` for one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
  */
 export function parseProof(text: string): TlogProof {
   requireLength(text);
   const end = text.indexOf("\n\n");
   if (end === -1) throw new Fault("malformed", "proof: no checkpoint after an empty line", { found: text });
   const lines = text.slice(0, end).split("\n");
-  const first = lines.shift();
-  if (first !== FIRST_LINE) {
-    if (first !== undefined && FAMILY.test(first)) {
-      throw new Fault("unsupported", "proof: of a version that is not known", {
-        expected: FIRST_LINE,
-        found: first,
-      });
-    }
-    throw new Fault("malformed", "proof: not a proof file", { expected: FIRST_LINE, found: text });
-  }
+  requireFirstLine(lines.shift()!);
   const extra = lines[0]?.startsWith("extra ")
     ? parseExtra(lines.shift()!.slice("extra ".length))
     : undefined;
@@ -72,6 +64,13 @@ export function formatProof({ extra, index, hashes, checkpoint }: TlogProof): st
   const text = `${lines.join("\n")}\n\n${checkpoint}`;
   requireLength(text);
   return text;
+}
+
+function requireFirstLine(line: string): void {
+  if (line === FIRST_LINE) return;
+  throw FIRST_LINES.test(line)
+    ? new Fault("unsupported", "proof: of another version", { expected: FIRST_LINE, found: line })
+    : new Fault("malformed", "proof: not a proof file", { expected: FIRST_LINE, found: line });
 }
 
 function parseExtra(encoded: string): Uint8Array {

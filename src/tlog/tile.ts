@@ -39,7 +39,9 @@ export function formatTilePath(tile: Tile): string {
  * @throws Fault `malformed` unless `path` is exactly what `formatTilePath` writes for some tile.
  */
 export function parseTilePath(path: string): Tile {
-  const match = /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/)*[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/.exec(path);
+  const match = /^tile\/(entries|[0-9]{1,2})\/((?:x[0-9]{3}\/){0,5}[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/.exec(
+    path,
+  );
   if (match !== null) {
     const [, level, n, width] = match as unknown as [string, string, string, string | undefined];
     const tile: Tile = {

@@ -212,8 +212,9 @@ export interface ProofPlan {
 export function planInclusion(index: number, size: number): ProofPlan {
   requireCount(index, "leaf index");
   requireCount(size, "tree size");
-  if (index >= size)
+  if (index >= size) {
     throw new Fault("malformed", `leaf index: a tree of ${size} has no leaf ${index}`, { index });
+  }
   return planRanges(inclusionRanges(index, size), size);
 }
 

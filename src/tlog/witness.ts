@@ -11,9 +11,6 @@ import { type NoteKey, parseNote, parseSignatureLines, type VerifySignature } fr
 const MAX_REQUEST_LENGTH = 2 ** 20;
 const MAX_HASHES = 63;
 
-/** The media type of the body of a 409 answer. */
-export const TREE_SIZE_TYPE = "text/x.tlog.size";
-
 /** The body of add-checkpoint: a checkpoint, and the proof that it extends what the witness last cosigned. */
 export interface AddCheckpoint {
   /** The size of the tree that the witness last cosigned, 0 for none; at most the size of the checkpoint. */
@@ -66,7 +63,7 @@ export function formatAddCheckpoint(request: AddCheckpoint): string {
 }
 
 /**
- * Reads the body of a 409 answer: the size of the tree that the witness last cosigned.
+ * Reads the body of a 409 answer (text/x.tlog.size): the size of the tree that the witness last cosigned.
  * @throws Fault `malformed` unless it is a decimal number and a newline, `too-large` beyond 2^53 - 1.
  */
 export function parseTreeSize(body: string): number {
@@ -97,8 +94,8 @@ export async function openAnswer(
     throw new Fault("unknown-key", "witness's answer: no cosignature by any of its keys");
   }
   for (const { key, timestamp } of cosignatures) {
-    if (timestamp === 0)
-      throw new Fault("malformed", `witness's answer: the cosignature of ${key.name} has no time`);
+    if (timestamp > 0) continue;
+    throw new Fault("malformed", `witness's answer: the cosignature of ${key.name} has no time`);
   }
   return cosignatures;
 }

@@ -70,7 +70,8 @@ function openJws(text: string, keys: (JsonWebKey & { kid?: string })[]) {
   return JSON.parse(Buffer.from(payload, "base64url").toString());
 }
 
-async function pullEntries(edge: Edge, size: number): Promise<string[]> {
+/** The first `size` entries, from the bundles of a published tree of that size. */
+export async function pullEntries(edge: Edge, size: number): Promise<string[]> {
   const authorization = `Bearer ${await edge.operatorToken()}`;
   const entries: string[] = [];
   for (let n = 0; entries.length < size; n++) {

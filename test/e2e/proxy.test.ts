@@ -1,11 +1,14 @@
 // What a client and an upstream see of each other through the edge, in real workerd.
+import { type AddressInfo, connect, createServer } from "node:net";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parseSeed } from "../../src/receipt/disclosure.ts";
+import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
+import type { AuditRecord } from "../../src/receipt/record.ts";
 import { parseTrust, type Trust } from "../../src/receipt/trust.ts";
 import { type SeenExchange, verifyEvidence } from "../../src/receipt/verify.ts";
-import { read } from "./copy.ts";
+import { pullEntries, read } from "./copy.ts";
 import { type Edge, startEdge } from "./edge.ts";
 import { type Answer, eventually, send, startUpstream, type Upstream } from "./upstream.ts";
 
@@ -13,12 +16,16 @@ const GZIPPED = gzipSync("a text that was compressed by the upstream ".repeat(20
 const LONG = Buffer.alloc(1_000_000, "counterfoil ");
 
 let upstream: Upstream;
+const timers: NodeJS.Timeout[] = [];
+/** The paths of the requests that have come to the upstream. */
+const arrived = new Set<string>();
 let edge: Edge;
 let trust: Trust;
 
 beforeAll(async () => {
   upstream = await startUpstream((request, response, body) => {
     const { pathname, searchParams } = new URL(request.url!, "http://upstream");
+    arrived.add(pathname);
     switch (pathname) {
       case "/gzip":
         return response
@@ -35,10 +42,21 @@ beforeAll(async () => {
         return response.writeHead(200, { "content-length": LONG.length }).end(LONG);
       case "/endless":
         response.writeHead(200, { "content-type": "text/event-stream" });
-        return response.write("data: first\n\n");
+        response.write("data: first\n\n");
+        // Goes on, since an edge notices that its client has gone when it next writes to it.
+        timers.push(setInterval(() => response.write("data: next\n\n"), 50));
+        return;
       case "/cut":
-        response.writeHead(200, { "content-length": 1_000_000 });
+        response.writeHead(200, { "content-length": Number(searchParams.get("length")) });
         return response.write("the beginning", () => response.destroy());
+      case "/never":
+        return;
+      case "/silent":
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        return response.write("data: only\n\n");
+      case "/stalled":
+        response.writeHead(200, { "content-length": 1000 });
+        return response.write("x");
       case "/status":
         return response.writeHead(Number(searchParams.get("code")), { etag: '"x"' }).end();
       default: {
@@ -55,6 +73,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  for (const timer of timers) clearInterval(timer);
   await edge.stop();
   upstream.close();
 });
@@ -197,6 +216,10 @@ describe("through the edge", () => {
       "/x/../.well-known/audit/nothing",
       "/.well-known%2faudit/trust",
       "/.well-known\\audit/nothing",
+      "/%ff/..%2f.well-known%2faudit%2ftrust",
+      "/a/..%2f.well-known/audit/trust%ff",
+      "/%252525252ewell-known/audit/trust",
+      "/.well-known;a/audit/trust",
     ]) {
       const { status, headers, body } = await send(`${edge.url}${path}`);
       expect([path, status, headers["content-type"]]).toEqual([path, 404, "application/problem+json"]);
@@ -226,10 +249,119 @@ describe("a response that is too long to hold back", () => {
     const { value } = await response.body!.getReader().read();
     expect(new TextDecoder().decode(value)).toBe("data: first\n\n");
     controller.abort();
-    upstream.close();
     const { record } = await ending(response.headers.get("audit-id")!);
-    expect(["aborted", "failed"]).toContain(record.stage);
-    expect(record.res!.digest).toBeUndefined();
+    expect([record.stage, record.error, record.res!.digest]).toEqual([
+      "aborted",
+      "the client went away",
+      undefined,
+    ]);
+  });
+});
+
+describe("when something breaks off", () => {
+  test("a held response becomes a problem, and its receipt is for that problem", async () => {
+    const { status, rungs, receipt } = await exchange("/cut?length=1000");
+    expect([status, rungs]).toEqual([502, ["signed", "matched"]]);
+    expect(receipt.entry.record).toMatchObject({
+      stage: "failed",
+      error: "the upstream did not send what it announced",
+      res: { status: 502 },
+    });
+  });
+
+  test("a streamed response breaks off for the client too, and is on record as failed", async () => {
+    const response = await fetch(`${edge.url}/cut?length=1000000`);
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    const { record } = await ending(response.headers.get("audit-id")!);
+    expect([record.stage, record.res!.size]).toEqual(["failed", "the beginning".length]);
+  });
+
+  test.each(["/silent", "/stalled", "/never"])(
+    "a client that leaves %s early is on record as aborted",
+    async path => {
+      const before = await newestIndex();
+      const socket = connect(Number(new URL(edge.url).port), "127.0.0.1");
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await arrival(path);
+      socket.resetAndDestroy();
+      const record = await eventually(async () =>
+        (await recordsFrom(before + 1)).find(({ req, stage }) => req?.path === path && stage !== "started"),
+      );
+      expect(record).toMatchObject({ stage: "aborted", error: "the client went away" });
+    },
+  );
+
+  test("an upstream that sends more than it announced does not fill the edge's memory", async () => {
+    const head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const raw = await startRaw(`${head}5\r\nhello\r\n0\r\n\r\n`);
+    const { status, body } = await raw.ask("/x");
+    expect([status, JSON.parse(body.toString()).detail]).toEqual([
+      502,
+      "The upstream did not send what it announced.",
+    ]);
+  });
+
+  test.each([101, 999])("status %i of an upstream is a failure, not a crash", async code => {
+    const raw = await startRaw(`HTTP/1.1 ${code} Odd\r\nContent-Length: 0\r\n\r\n`);
+    const { status, headers } = await raw.ask("/x");
+    expect(status).toBe(502);
+    expect(parseReceipt(headers["audit-receipt"] as string).entry.record.stage).toBe("failed");
+  });
+
+  test.each([100, 200_000])(
+    "an upload of %i bytes that the client breaks off is on record as aborted",
+    async length => {
+      const before = await newestIndex();
+      const socket = connect(Number(new URL(edge.url).port), "127.0.0.1");
+      socket.write(`POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\nthe beginning`, () =>
+        socket.destroy(),
+      );
+      const record = await eventually(async () =>
+        (await recordsFrom(before + 1)).find(({ req }) => req?.method === "POST"),
+      );
+      expect(record).toMatchObject({ stage: "aborted", error: "the client broke off its request" });
+      expect(record.req!.digest).toBeUndefined();
+    },
+  );
+});
+
+/** An edge in front of an upstream that answers everything with the same bytes. */
+async function startRaw(answer: string): Promise<{ ask(path: string): Promise<Answer> }> {
+  const server = createServer(socket => socket.on("error", () => {}).once("data", () => socket.end(answer)));
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
+  const other = await startEdge({ upstream: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+  onTestFinished(async () => {
+    await other.stop();
+    server.close();
+  });
+  return { ask: path => send(`${other.url}${path}`) };
+}
+
+/** Resolves when a request for a path has come to the upstream. */
+function arrival(path: string): Promise<void> {
+  return eventually(async () => (arrived.delete(path) ? true : undefined)).then(() => {});
+}
+
+/** The index of an exchange that is made to find it out. */
+async function newestIndex(): Promise<number> {
+  const { receipt } = await exchange("/echo");
+  return receipt.entry.header.index;
+}
+
+/** The records from an index on, as the operator reads them. */
+async function recordsFrom(index: number): Promise<AuditRecord[]> {
+  const size = Number((await read(edge, "main/checkpoint")).toString().split("\n")[1]);
+  const entries = await pullEntries(edge, size);
+  return entries.slice(index).map(entry => parseEntry(entry).record);
+}
+
+describe("what cannot be passed on", () => {
+  test("is refused: a Host field that would move the path", async () => {
+    for (const host of ["evil/.well-known/audit/trust?", "u:p@evil"]) {
+      const { status, body } = await send(`${edge.url}/echo`, { headers: { host } });
+      expect([host, status]).toEqual([host, 400]);
+      expect(body.toString()).not.toContain("issuer");
+    }
   });
 });
 
@@ -241,7 +373,12 @@ describe("when the upstream fails", () => {
       expect([status, headers["content-type"]]).toEqual([502, "application/problem+json"]);
       expect(JSON.parse(body.toString())).toMatchObject({ title: "Bad gateway", status: 502 });
       const { record } = parseReceipt(headers["audit-receipt"] as string).entry;
-      expect([record.stage, record.res!.status]).toEqual(["failed", 502]);
+      expect((await send(`${dead.url}/x`, { method: "HEAD" })).status).toBe(502);
+      expect(record).toMatchObject({
+        stage: "failed",
+        error: "no answer came from 127.0.0.1:1",
+        res: { status: 502 },
+      });
     } finally {
       await dead.stop();
     }
@@ -267,6 +404,7 @@ describe("the read side", () => {
   });
 
   test.each([
+    ["HEAD", "nothing", 404],
     ["POST", "trust", 405],
     ["GET", "receipts/unknown", 404],
     ["GET", "receipts/..%2f..%2fx", 404],
@@ -279,6 +417,22 @@ describe("the read side", () => {
   ])("answers %s %s with a problem of status %i", async (method, path, status) => {
     const answer = await send(`${edge.url}/.well-known/audit/${path}`, { method });
     expect(answer.status).toBe(status);
-    expect(JSON.parse(answer.body.toString())).toMatchObject({ status });
+    if (method !== "HEAD") expect(JSON.parse(answer.body.toString())).toMatchObject({ status });
+  });
+
+  test("answers HEAD as GET, but for the body", async () => {
+    const [get, head] = await Promise.all(
+      ["GET", "HEAD"].map(method => send(`${edge.url}/.well-known/audit/trust`, { method })),
+    );
+    expect([head!.status, head!.headers["content-type"], head!.body.length]).toEqual([
+      200,
+      get!.headers["content-type"],
+      0,
+    ]);
+  });
+
+  test("says how the ledgers are", async () => {
+    const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+    expect(ledgers).toMatchObject([{ name: "main", state: "open", size: expect.any(Number) }]);
   });
 });

@@ -109,7 +109,8 @@ describe("the end of an edge", () => {
     expect(await first.killWorkerd()).toEqual({ code: 1, signal: null });
     expect(first.output).toContain("workerd has ended by itself (SIGKILL)");
     const second = await start({ state });
-    expect(await nextIndex(second)).toBe(index + 1);
+    // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.
+    expect(await nextIndex(second)).toBe(index + 2);
   });
 
   test("leaves its address, its keys and its token for the next one", async () => {

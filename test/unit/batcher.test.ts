@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Batcher, type Ledger, LedgerFailure, type Placement } from "../../src/edge/ledger.ts";
+import { Batcher, type Ledger, LedgerFailure } from "../../src/edge/ledger.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 
 /** A ledger whose answers the test gives. It records what it was asked. */
 class HeldLedger implements Ledger {

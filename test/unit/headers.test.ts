@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
+import { clientAddress, requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
 
 function up(headers: Record<string, string>, address?: string): Headers {
-  return requestHeaders(new Request("https://api.example.com/x", { headers }), { address }, "the-id");
+  return requestHeaders(new Request("https://api.example.com/x", { headers }), address, "the-id");
 }
 
 describe("header fields", () => {
@@ -46,6 +46,23 @@ describe("header fields", () => {
     expect(headers.has("audit-anything")).toBe(false);
     const response = new Response(null, { headers: { "audit-receipt": "forged", "x-kept": "1" } });
     expect([...responseHeaders(response).keys()]).toEqual(["x-kept"]);
+  });
+
+  it("that link to a receipt are not believed from an upstream, other links are", () => {
+    const link =
+      '<http://evil/>; rel="audit-receipt", <http://a/,b>; rel=next, <http://c>; title="x"; rel="y audit-receipt"';
+    expect(responseHeaders(new Response(null, { headers: { link } })).get("link")).toBe(
+      "<http://a/,b>; rel=next",
+    );
+    const next = "<http://a>; rel=next";
+    expect(responseHeaders(new Response(null, { headers: { link: next } })).get("link")).toBe(next);
+  });
+
+  it("tell the client's address only where somebody other than the client sets them", () => {
+    const headers = new Headers({ "cf-connecting-ip": "203.0.113.7" });
+    expect(clientAddress(headers, "cf-connecting-ip")).toBe("203.0.113.7");
+    expect(clientAddress(headers, "none")).toBeUndefined();
+    expect(up({ "cf-connecting-ip": "6.6.6.6" }).has("cf-connecting-ip")).toBe(false);
   });
 
   it("keep several cookies apart", () => {

@@ -1,16 +1,11 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import {
-  APPEND_RECORDS_MAX,
-  type Identity,
-  Ledger,
-  type Placement,
-  POOL_RECORDS_MAX,
-} from "../../durable/ledger.ts";
+import { APPEND_RECORDS_MAX, type Identity, Ledger, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { entryHash, parseEntry } from "../../src/receipt/entry.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import { rootOf } from "../../src/tlog/tree.ts";
 import { mth } from "../reference/rfc6962.ts";
 

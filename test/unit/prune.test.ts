@@ -1,10 +1,11 @@
 // What leaves the ledger's storage once it is published, and what must go on working without it.
 import { beforeEach, describe, expect, it } from "vitest";
-import { PLACE_RETENTION_MS, type Placement } from "../../durable/ledger.ts";
+import { PLACE_RETENTION_MS } from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { Store } from "../../durable/store.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { Fault } from "../../src/tlog/fault.ts";
 import { parseNote } from "../../src/tlog/note.ts";
@@ -115,6 +116,18 @@ async function checkPublished(size: number): Promise<void> {
 }
 
 describe("what leaves storage", () => {
+  it("gives out no entry that somebody has put into the archive in the place of one", async () => {
+    await growTo(300);
+    await publishAndPrune();
+    expect(indexesKept()[0]).toBe(256);
+    const key = `${LEDGER}/tile/entries/000`;
+    const altered = archive.objects.get(key)!.slice();
+    altered[altered.length - 300]! ^= 1;
+    archive.set(key, altered);
+    await expect(world.ledger.find(jti(255))).rejects.toMatchObject({ code: "tampered", index: 255 });
+    expect(await world.ledger.find(jti(3))).toHaveLength(1);
+  });
+
   it("is nothing before it is published", async () => {
     await growTo(600);
     world.ledger.prune();

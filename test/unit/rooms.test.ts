@@ -9,7 +9,7 @@ const HASH = "@noble/hashes";
 const MAY_IMPORT: Record<string, string[]> = {
   "src/tlog": [HASH],
   "src/receipt": ["src/tlog", HASH, "jose", "uuid", "valibot"],
-  "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "jose", "valibot"],
+  "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "valibot"],
   "src/client": ["src/receipt", "src/tlog", HASH, "commander"],
   durable: ["src/receipt", "src/tlog"],
 };

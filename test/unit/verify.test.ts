@@ -156,21 +156,6 @@ describe("a verdict", () => {
     expect(await code({ receipt }, world, keys({ nbf: at + 1 }))).toBe("key-not-valid");
   });
 
-  it("rejects every single-bit flip of a receipt", async () => {
-    const world = await createWorld();
-    const { receipt } = await recorded(world);
-    const bytes = utf8(receipt);
-    for (let bit = 0; bit < bytes.length * 8; bit++) {
-      const flipped = bytes.slice();
-      flipped[Math.floor(bit / 8)]! ^= 1 << (bit % 8);
-      const altered = Buffer.from(flipped).toString("latin1");
-      const outcome = await code({ receipt: altered }, world);
-      expect(outcome, `bit ${bit}`).toMatch(
-        /^(malformed|unsupported|unknown-key|bad-signature|wrong-origin|too-large)$/,
-      );
-    }
-  });
-
   it("rejects every other algorithm that a token may ask for", async () => {
     const world = await createWorld();
     const { receipt } = await recorded(world);

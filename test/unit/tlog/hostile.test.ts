@@ -169,6 +169,33 @@ describe.each(formats)("$name", ({ samples, respell }) => {
   });
 });
 
+test("sixteen megabytes of surrogate pairs, after any beginning, are a Fault of every text parser", () => {
+  const huge = "\u{1f600}".repeat(2 ** 22);
+  const parsers = [
+    parseTilePath,
+    parseVerifierKey,
+    parseNote,
+    parseSignatureLines,
+    parseCheckpoint,
+    parseProof,
+    parsePolicy,
+    parseAddCheckpoint,
+    parseTreeSize,
+  ];
+  for (const parse of parsers) {
+    for (const text of [
+      huge,
+      `${huge}\n`,
+      `— ${huge}\n`,
+      `${huge}+00000000+${huge}`,
+      `tile/0/${huge}`,
+      `#${huge}\n`,
+    ]) {
+      expect(Object.keys(FAULT_CODES)).toContain(resultOrCode(() => parse(text)));
+    }
+  }
+});
+
 describe("a cosigned checkpoint", () => {
   /** What a client does: the log's signature, the quorum, the inclusion of its entry. */
   async function verify(bytes: Uint8Array): Promise<void> {

@@ -5,6 +5,7 @@ import {
   ED25519,
   ED25519_COSIGNATURE,
   formatNote,
+  formatSignatureLines,
   formatVerifierKey,
   ML_DSA_44_COSIGNATURE,
   makeNoteKey,
@@ -12,6 +13,7 @@ import {
   type NoteKey,
   openNote,
   parseNote,
+  parseSignatureLines,
   parseVerifierKey,
   signNote,
   type VerifiedSignature,
@@ -106,6 +108,14 @@ describe("verifier keys", () => {
     expect(faultOf(() => parseVerifierKey(vkey)).code).toBe("malformed");
   });
 
+  test("a verifier key longer than any honest one is too large", () => {
+    const name = "n".repeat(4096 - 54);
+    const vkey = formatVerifierKey(makeNoteKey(name, ED25519, alice.key.publicKey));
+    expect(vkey).toHaveLength(4096);
+    expect(parseVerifierKey(vkey).name).toBe(name);
+    expect(faultOf(() => parseVerifierKey(`n${vkey}`)).code).toBe("too-large");
+  });
+
   test("a type that is not known is unsupported rather than malformed", () => {
     for (const type of [0, 2, 3, 5, 7, 0xff]) {
       expect(faultOf(() => makeNoteKey("n", type, new Uint8Array(32))).code).toBe("unsupported");
@@ -167,7 +177,7 @@ describe("the form of notes", () => {
         id: fc.nat({ max: 2 ** 32 - 1 }),
         signature: fc.uint8Array({ minLength: 1 }),
       }),
-      { minLength: 1, maxLength: 16 },
+      { minLength: 1, maxLength: 5 },
     );
     fc.assert(
       fc.property(texts, signatures, (text, list) => {
@@ -234,6 +244,7 @@ describe("the form of notes", () => {
     expect(faultOf(() => parseNote(`a${full}`)).code).toBe("too-large");
     expect(faultOf(() => parseNote(utf8(`a${full}`))).code).toBe("too-large");
     expect(faultOf(() => parseNote("x".repeat(2 ** 24))).code).toBe("too-large");
+    expect(faultOf(() => parseSignatureLines(`— ${"n".repeat(2 ** 20)} AAAAAAA=\n`)).code).toBe("too-large");
   });
 
   test("what could not be read back is not written", () => {
@@ -255,6 +266,8 @@ describe("the form of notes", () => {
     expect(faultOf(() => formatNote({ text: "text\n", signatures: Array(101).fill(signature!) })).code).toBe(
       "too-large",
     );
+    const long = { ...signature!, signature: new Uint8Array(2 ** 20) };
+    expect(faultOf(() => formatSignatureLines([long])).code).toBe("too-large");
     const large = { text: `${"x".repeat(2 ** 20 - 10)}\n`, signatures: [signature!] };
     expect(faultOf(() => formatNote(large)).code).toBe("too-large");
   });

@@ -24,9 +24,9 @@ const leaves = Array.from({ length: 3 * TILE_WIDTH }, (_, i) => leafHash(utf8(`e
 const roots = Array.from({ length: SIZE + 1 }, (_, size) => reference.mthOfLeaves(leaves.slice(0, size)));
 
 /** Proving hashes whole tiles, which takes long: these sizes are the small ones and those around a tile's edge. */
-const provenSizes = Array.from({ length: SIZE }, (_, i) => i + 1).filter(size => size <= 64 || size >= 256);
+const provenSizes = Array.from({ length: SIZE }, (_, i) => i + 1).filter(size => size <= 48 || size >= 256);
 /** Throwing takes long: up to this size, every claim is made falsely, too. */
-const FALSE_CLAIMS_SIZE = 64;
+const FALSE_CLAIMS_SIZE = 48;
 
 /** The bytes of a tile over `leaves`, by the definition in tlog-tiles. */
 function readTile({ level, n, width }: Tile): Uint8Array {

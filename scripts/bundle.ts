@@ -1,0 +1,66 @@
+// npm run bundle: the whole verifier as one file for a browser, and how large it is. It must stay small enough
+// that any page can carry it, so more than the limit is a failure.
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+/** The most that the verifier may weigh, minified and gzipped. */
+export const GZIPPED_BYTES_MAX = 40_000;
+
+/** Everything that checks evidence, down to the policy about witnesses. */
+const ENTRY_POINT = `
+  export { openAnchor } from "./src/receipt/anchor.ts";
+  export { openDisclosure, parseSeed } from "./src/receipt/disclosure.ts";
+  export { parseReceipt } from "./src/receipt/receipt.ts";
+  export { parseTrust } from "./src/receipt/trust.ts";
+  export { verifyEvidence } from "./src/receipt/verify.ts";
+  export { openCheckpoint } from "./src/tlog/checkpoint.ts";
+  export { makeVerifier, openCosignatures } from "./src/tlog/cosignature.ts";
+  export { FAULT_CODES, Fault } from "./src/tlog/fault.ts";
+  export { meetsQuorum, parsePolicy } from "./src/tlog/policy.ts";
+  export { parseProof } from "./src/tlog/proof.ts";
+  export { checkConsistency, checkInclusion } from "./src/tlog/tree.ts";
+`;
+
+export interface Bundle {
+  readonly bytes: number;
+  readonly gzippedBytes: number;
+  /** What each package, or the project itself, takes of `bytes`, largest first. */
+  readonly parts: readonly (readonly [name: string, bytes: number])[];
+}
+
+export async function bundleVerifier(): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: ENTRY_POINT, resolveDir: resolve(import.meta.dirname, ".."), loader: "ts" },
+    bundle: true,
+    write: false,
+    minify: true,
+    metafile: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    logLevel: "silent",
+  });
+  const code = outputFiles[0]!.contents;
+  const parts = new Map<string, number>();
+  for (const [path, { bytesInOutput }] of Object.entries(Object.values(metafile.outputs)[0]!.inputs)) {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? "counterfoil";
+    parts.set(name, (parts.get(name) ?? 0) + bytesInOutput);
+  }
+  return {
+    bytes: code.length,
+    gzippedBytes: gzipSync(code, { level: 9 }).length,
+    parts: [...parts].sort(([, a], [, b]) => b - a),
+  };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { bytes, gzippedBytes, parts } = await bundleVerifier();
+  console.log(`The verifier for a browser: ${gzippedBytes} bytes gzipped, of at most ${GZIPPED_BYTES_MAX}.`);
+  console.log(`${bytes} bytes minified: ${parts.map(([name, size]) => `${name} ${size}`).join(", ")}`);
+  if (gzippedBytes > GZIPPED_BYTES_MAX) {
+    console.error(`FAILED: ${gzippedBytes - GZIPPED_BYTES_MAX} bytes too many`);
+    process.exitCode = 1;
+  }
+}

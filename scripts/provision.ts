@@ -1,0 +1,200 @@
+// `npm run provision`: makes at Cloudflare what wrangler.toml names and `wrangler deploy` does not make: the
+// buckets, the lock on the anchors, the secrets. It looks first, does only what is missing, looks again,
+// and fails unless it then finds what it wants. Nothing is ever overwritten, weakened or removed.
+// Everything goes through the wrangler that is installed; secrets reach it on its stdin and are not shown.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { text } from "node:stream/consumers";
+import { parseArgs, stripVTControlCharacters } from "node:util";
+import { type Policy, parsePolicy } from "../src/edge/policy.ts";
+import { CONFIG_PATH, type Config, readConfig } from "./config.ts";
+import { hashToken, makeSigningKey, openOperatorToken, operatorTokenPath, SECRETS } from "./keys.ts";
+import { type Days, formatDays, formatRule, parseListing, readTerm } from "./lock.ts";
+
+const USAGE = `Usage: npm run provision -- [options]
+  --dry-run      print the commands for an account that has nothing yet, and run none
+  --config FILE  provision what this file names (wrangler.toml)
+  --state DIR    keep the operator's token here (.counterfoil/<worker's name>)`;
+
+const PROJECT = resolve(import.meta.dirname, "..");
+
+/** Something that shall be there at Cloudflare. */
+interface Goal {
+  readonly what: string;
+  /** The arguments of the wrangler command that shows what is there. */
+  readonly look: readonly string[];
+  /** How that command fails when nothing is there. */
+  readonly nothing: RegExp;
+  /** What is missing in what that command printed; undefined stands for nothing at all. */
+  findGap(seen: string | undefined): Gap | undefined;
+}
+
+interface Gap {
+  /** What is expected, and what was found. */
+  readonly reason: string;
+  /** The arguments of the wrangler command that fills the gap. */
+  readonly fill: readonly string[];
+  /** What that command reads from its stdin, made when it is run. */
+  readonly input?: () => Promise<string>;
+}
+
+/** Runs wrangler. @returns what it prints. @throws Error with its own message. */
+type Wrangler = (args: readonly string[], input?: string) => Promise<string>;
+
+async function main(args: string[]): Promise<void> {
+  const flags = parseArgs({
+    args,
+    options: {
+      "dry-run": { type: "boolean", default: false },
+      config: { type: "string", default: CONFIG_PATH },
+      state: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
+  if (flags.help) return console.log(USAGE);
+  const config = readConfig(flags.config);
+  const state = resolve(flags.state ?? join(".counterfoil", config.name ?? ""));
+  const goals = listGoals(config, parsePolicy(config.vars), state);
+  const file = flags.config === CONFIG_PATH ? [] : ["--config", resolve(flags.config)];
+  if (flags["dry-run"]) return rehearse(goals, file);
+  for (const goal of goals) {
+    console.log(
+      `${goal.what}: ${await reach(goal, (args, input) => runWrangler([...args, ...file], input))}`,
+    );
+  }
+  const token = operatorTokenPath(state);
+  if (existsSync(token)) console.log(`The operator's token is in ${relative("", token)}`);
+  console.log("Next: npx wrangler deploy");
+}
+
+function listGoals(config: Config, policy: Policy, state: string): Goal[] {
+  const archive = findBucket(config, "ARCHIVE");
+  const anchors = findBucket(config, "ANCHORS");
+  return [
+    bucketGoal(archive),
+    bucketGoal(anchors),
+    lockGoal(anchors, readTerm(policy.lock)),
+    secretsGoal(state),
+  ];
+}
+
+/** The arguments that name a bucket: its name, and its jurisdiction if it has one. */
+function findBucket(config: Config, binding: string): string[] {
+  const bucket = config.r2_buckets.find(candidate => candidate.binding === binding);
+  if (bucket?.bucket_name === undefined)
+    throw new Error(`wrangler.toml: no bucket_name for the binding ${binding}`);
+  return [
+    bucket.bucket_name,
+    ...(bucket.jurisdiction === undefined ? [] : ["--jurisdiction", bucket.jurisdiction]),
+  ];
+}
+
+/** R2's answer for a bucket that is not there: NoSuchBucket. */
+const NO_BUCKET = /\[code: 10006\]/;
+
+function bucketGoal(bucket: string[]): Goal {
+  return {
+    what: `bucket ${bucket[0]}`,
+    look: ["r2", "bucket", "lock", "list", ...bucket],
+    nothing: NO_BUCKET,
+    findGap: seen =>
+      seen === undefined
+        ? { reason: "it is not there", fill: ["r2", "bucket", "create", ...bucket] }
+        : undefined,
+  };
+}
+
+function lockGoal(bucket: string[], days: Days): Goal {
+  return {
+    what: `lock on all of ${bucket[0]}, ${formatDays(days)}`,
+    look: ["r2", "bucket", "lock", "list", ...bucket],
+    nothing: NO_BUCKET,
+    findGap: seen => {
+      const held = seen === undefined ? 0 : parseListing(seen);
+      return held >= days
+        ? undefined
+        : {
+            reason: `expected to be held ${formatDays(days)}, found ${formatDays(held)}`,
+            fill: ["r2", "bucket", "lock", "add", ...bucket, ...formatRule(days)],
+          };
+    },
+  };
+}
+
+/** All of the secrets. Those that are there stay as they are; those that are missing are made and sent at once. */
+function secretsGoal(state: string): Goal {
+  return {
+    what: `secrets ${SECRETS.join(", ")}`,
+    look: ["secret", "list", "--format", "json"],
+    nothing: /Worker ".*" not found/,
+    findGap: seen => {
+      const present = (JSON.parse(seen ?? "[]") as { name: string }[]).map(({ name }) => name);
+      const missing = SECRETS.filter(name => !present.includes(name));
+      return missing.length === 0
+        ? undefined
+        : {
+            reason: `no ${missing.join(", ")}`,
+            fill: ["secret", "bulk"],
+            input: () => makeSecrets(missing, state),
+          };
+    },
+  };
+}
+
+async function makeSecrets(names: readonly (typeof SECRETS)[number][], state: string): Promise<string> {
+  const secrets: Record<string, string> = {};
+  for (const name of names) {
+    // The token is kept before its hash is sent: a hash whose token nobody has would lock the operator out.
+    secrets[name] =
+      name === "OPERATOR_TOKEN_SHA256" ? hashToken(await openOperatorToken(state)) : await makeSigningKey();
+  }
+  return JSON.stringify(secrets);
+}
+
+/** @returns whether there was something to do. @throws Error when it is not there after that either. */
+async function reach(goal: Goal, wrangler: Wrangler): Promise<"done" | "already there"> {
+  const look = () =>
+    wrangler(goal.look).catch((error: Error) => {
+      if (goal.nothing.test(error.message)) return undefined;
+      throw error;
+    });
+  const gap = goal.findGap(await look());
+  if (gap === undefined) return "already there";
+  await wrangler(gap.fill, await gap.input?.());
+  const left = goal.findGap(await look());
+  if (left !== undefined) throw new Error(`${goal.what}: ${left.reason}`);
+  return "done";
+}
+
+/** Prints what `reach` would run for an account that has nothing. */
+function rehearse(goals: readonly Goal[], file: readonly string[]): void {
+  for (const { what, look, findGap } of goals) {
+    const { fill, input } = findGap(undefined)!;
+    console.log(`# ${what}`);
+    for (const args of [look, fill, look]) {
+      const stdin = args === fill && input !== undefined ? "  # reads them from stdin, as JSON" : "";
+      console.log(`npx wrangler ${[...args, ...file].join(" ")}${stdin}`);
+    }
+  }
+}
+
+async function runWrangler(args: readonly string[], input = ""): Promise<string> {
+  const wrangler = join(PROJECT, "node_modules/wrangler/bin/wrangler.js");
+  const child = spawn(process.execPath, [wrangler, ...args], { cwd: PROJECT, stdio: "pipe" });
+  child.stdin.on("error", () => {}).end(input);
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  if (code === 0) return stripVTControlCharacters(stdout);
+  const message = stripVTControlCharacters(stderr || stdout).trim();
+  throw new Error(`wrangler ${args.join(" ")} ended with exit code ${code}:\n${message}`);
+}
+
+main(process.argv.slice(2)).catch((error: NodeJS.ErrnoException) => {
+  console.error(`npm run provision: ${error.message}`);
+  process.exit(error.code?.startsWith("ERR_PARSE_ARGS") ? 2 : 1);
+});

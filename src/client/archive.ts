@@ -1,0 +1,64 @@
+// The archive as an auditor sees it: objects by their paths below one prefix, wherever they lie.
+//
+//     anchors/0000000000.jws   <ledger>/checkpoint   <ledger>/tile/...
+import type { Get } from "../tlog/reader.ts";
+import { Undecided } from "./outcome.ts";
+import type { Platform } from "./platform.ts";
+import { readUrl } from "./remote.ts";
+
+export interface Archive {
+  /** The object at a path, or undefined when there is none. */
+  readonly get: Get;
+  /** Whether entry bundles may be read; everything else is public. */
+  readonly holdsEntries: boolean;
+  /** The newest epoch that the archive itself tells of. A hint: there may be newer anchors, or fewer. */
+  newestEpoch(): Promise<number | undefined>;
+}
+
+/**
+ * The archive of a running edge.
+ * @param prefix the URL of the reserved prefix, with its last slash.
+ * @param token the operator's bearer token; without one, entry bundles are not read.
+ */
+export function openRemoteArchive(platform: Platform, prefix: string, token: string | undefined): Archive {
+  const get: Get = async path => {
+    const isBundle = path.includes("/tile/entries/");
+    const authorization = isBundle && token !== undefined ? { authorization: `Bearer ${token}` } : {};
+    const { status, body } = await readUrl(platform, `${prefix}${path}`, authorization);
+    if (status === 200) return body;
+    if (status === 404) return undefined;
+    if (status === 401) throw new Undecided("the operator's token was not accepted", { found: prefix });
+    throw new Undecided(`${prefix}${path}: no object and no 404`, {
+      expected: "status 200 or 404",
+      found: `status ${status}`,
+    });
+  };
+  return {
+    get,
+    holdsEntries: token !== undefined,
+    newestEpoch: async () => readLatest(await get("anchors")),
+  };
+}
+
+/** An archive in a folder, with the same paths. */
+export function openFolderArchive(platform: Platform, folder: string): Archive {
+  return {
+    get: path => platform.readFile(`${folder}/${path}`),
+    holdsEntries: true,
+    async newestEpoch() {
+      const names = (await platform.listFolder(`${folder}/anchors`)) ?? [];
+      const epochs = names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number);
+      return epochs.length === 0 ? undefined : epochs.reduce((a, b) => Math.max(a, b));
+    },
+  };
+}
+
+/** The `latest` of the listing that an edge gives of its anchors. */
+function readLatest(listing: Uint8Array | undefined): number | undefined {
+  try {
+    const { latest } = JSON.parse(new TextDecoder().decode(listing)) as { latest?: unknown };
+    return Number.isSafeInteger(latest) && (latest as number) >= 0 ? (latest as number) : undefined;
+  } catch {
+    return undefined;
+  }
+}

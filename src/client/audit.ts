@@ -1,0 +1,230 @@
+// The auditor: recomputes everything that an archive claims. It believes the trust document that it is given
+// and nothing else, asks nobody but the archive, and needs memory for one block of entries at a time.
+//
+// Anchors lead the way: they are read from epoch 0 on, and each ledger is recomputed up to the size that the
+// next anchor pins. What holds is counted, what does not becomes a problem with a code and a place.
+import {
+  type Anchor,
+  digestAnchor,
+  FIRST_ANCHOR_PREV,
+  formatAnchorPath,
+  openAnchor,
+  type Pin,
+} from "../receipt/anchor.ts";
+import type { Trust } from "../receipt/trust.ts";
+import { Fault } from "../tlog/fault.ts";
+import type { Archive } from "./archive.ts";
+import { Findings, located, type Place, type Problem } from "./findings.ts";
+import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
+import { type LedgerReport, LedgerWalk } from "./walk.ts";
+
+export interface AuditOptions {
+  readonly archive: Archive;
+  readonly trust: Trust;
+  /** An anchor that the auditor kept from an earlier time: the archive must still have it. */
+  readonly keptAnchor?: string;
+}
+
+export interface AuditReport {
+  readonly outcome: Outcome;
+  readonly anchors: {
+    /** How many anchors were read and hold. */
+    readonly count: number;
+    /** The newest of them. */
+    readonly newest?: { readonly epoch: number; readonly time: string };
+  };
+  readonly ledgers: readonly LedgerReport[];
+  /** Ledgers that anchors pin, but that the trust document does not name: they were not audited. */
+  readonly unnamedOrigins: readonly string[];
+  /** What is wrong, in the order in which it was found; not all of it when there is a great deal. */
+  readonly problems: readonly Problem[];
+  readonly problemCount: number;
+}
+
+/** How many epochs beyond the newest known anchor are looked for. */
+const PROBE_AHEAD = 16;
+
+/** The last epoch that has a path. */
+const EPOCH_MAX = 9_999_999_999;
+
+/** After so many missing anchors in a row, the rest is not looked for. */
+const GAP_MAX = 100_000;
+
+// Any byte becomes one character; what is not ASCII then opens as no anchor.
+const decoder = new TextDecoder("latin1");
+
+/**
+ * Audits an archive.
+ * @throws Undecided when it could not be read, when there is nothing in it, or when the kept anchor cannot be
+ *   opened. Whatever is wrong with the archive itself is in the report.
+ */
+export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promise<AuditReport> {
+  const findings = new Findings();
+  const anchors = new AnchorWalk(archive, trust, findings, await openKept(keptAnchor, trust));
+  const walks = new Map(
+    trust.ledgers.map(ledger => [ledger.origin, new LedgerWalk(ledger, archive, findings)]),
+  );
+  const unnamed = new Set<string>();
+  await anchors.begin();
+  for (const walk of walks.values()) await walk.begin();
+  for (const pin of await anchors.peekNewest()) await walks.get(pin.origin)?.expect(pin);
+  for await (const { anchor, place } of anchors.read()) {
+    for (const pin of anchor.payload.ledgers) {
+      const walk = walks.get(pin.origin);
+      if (walk === undefined) unnamed.add(pin.origin);
+      else await walk.checkPin(pin, place);
+    }
+  }
+  for (const walk of walks.values()) await walk.finish();
+  const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
+  return {
+    outcome: decide(findings, isKnown),
+    anchors: { count: anchors.count, ...(anchors.newest && { newest: anchors.newest }) },
+    ledgers: [...walks.values()].map(walk => walk.report()),
+    unnamedOrigins: [...unnamed],
+    problems: findings.problems,
+    problemCount: findings.count,
+  };
+}
+
+function decide({ problems, count }: Findings, isKnown: boolean): Outcome {
+  if (isKnown) return count === 0 ? "proven" : "wrong";
+  if (count === 0) {
+    throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
+  }
+  // Not one good signature, and no bad one: the trust document is about something else.
+  return problems.every(({ fault }) => ["unknown-key", "wrong-origin"].includes(fault.code))
+    ? "undecided"
+    : "wrong";
+}
+
+async function openKept(text: string | undefined, trust: Trust): Promise<Anchor | undefined> {
+  if (text === undefined) return undefined;
+  return undecidedIfFaulty("the anchor that you kept", () => openAnchor(text, trust.anchorKeys));
+}
+
+/** The chain of anchors. */
+class AnchorWalk {
+  readonly #archive: Archive;
+  readonly #trust: Trust;
+  readonly #findings: Findings;
+  readonly #kept: Anchor | undefined;
+  /** The newest epoch that there must be; -1 for none. */
+  #last = -1;
+  /** What the next anchor must name; undefined after one that could not be opened. */
+  #prev: string | undefined = FIRST_ANCHOR_PREV;
+  count = 0;
+  newest: { readonly epoch: number; readonly time: string } | undefined;
+
+  constructor(archive: Archive, trust: Trust, findings: Findings, kept: Anchor | undefined) {
+    this.#archive = archive;
+    this.#trust = trust;
+    this.#findings = findings;
+    this.#kept = kept;
+  }
+
+  /** Finds the newest anchor. What the archive tells of it is not believed: newer ones are looked for. */
+  async begin(): Promise<void> {
+    const told = Math.max((await this.#archive.newestEpoch()) ?? -1, this.#kept?.payload.epoch ?? -1);
+    this.#last = Math.min(told, EPOCH_MAX - PROBE_AHEAD);
+    for (let epoch = this.#last + 1; epoch <= this.#last + PROBE_AHEAD; epoch++) {
+      if ((await this.#get(epoch)) !== undefined) this.#last = epoch;
+    }
+  }
+
+  /** What the newest anchor pins, if it can be opened; it is checked when its turn comes. */
+  async peekNewest(): Promise<readonly Pin[]> {
+    const text = this.#last === -1 ? undefined : await this.#get(this.#last);
+    if (text === undefined) return [];
+    try {
+      return (await openAnchor(text, this.#trust.anchorKeys)).payload.ledgers;
+    } catch (error) {
+      if (error instanceof Fault) return [];
+      throw error;
+    }
+  }
+
+  /** The anchors that hold, in the order of their epochs. */
+  async *read(): AsyncGenerator<{ anchor: Anchor; place: Place }> {
+    let epoch = 0;
+    while (epoch <= this.#last) {
+      const text = await this.#get(epoch);
+      if (text === undefined) {
+        epoch = await this.#skipGap(epoch);
+        continue;
+      }
+      const place = { path: formatAnchorPath(epoch), epoch };
+      let anchor: Anchor | undefined;
+      await this.#findings.check(place, async () => {
+        anchor = await this.#open(text, epoch, place.path);
+      });
+      this.#prev = anchor?.digest;
+      if (anchor !== undefined) yield { anchor, place };
+      epoch++;
+    }
+  }
+
+  async #open(text: string, epoch: number, path: string): Promise<Anchor> {
+    this.#requireKept(text, epoch, path);
+    const anchor = await openNamed(text, this.#trust, path);
+    const { payload } = anchor;
+    if (payload.iss !== this.#trust.issuer) {
+      const detail = { expected: this.#trust.issuer, found: payload.iss };
+      throw new Fault("wrong-origin", `${path}: is an anchor of another issuer`, detail);
+    }
+    if (payload.epoch !== epoch) {
+      const detail = { expected: `epoch ${epoch}`, found: `epoch ${payload.epoch}` };
+      throw new Fault("broken-anchor-chain", `${path}: is the anchor of another epoch`, detail);
+    }
+    this.count++;
+    this.newest = { epoch, time: payload.time };
+    if (this.#prev !== undefined && payload.prev !== this.#prev) {
+      const detail = { expected: this.#prev, found: payload.prev };
+      this.#findings.add(
+        "broken-anchor-chain",
+        { path, epoch },
+        `${path}: does not name the anchor before it`,
+        detail,
+      );
+    }
+    return anchor;
+  }
+
+  #requireKept(text: string, epoch: number, path: string): void {
+    const kept = this.#kept;
+    if (kept?.payload.epoch !== epoch || kept.text === text) return;
+    throw new Fault("forked", `${path}: is another anchor than the one that you kept of this epoch`, {
+      expected: kept.digest,
+      found: digestAnchor(text),
+    });
+  }
+
+  /** Reports a run of missing anchors. @returns the next epoch that there is, or one beyond the last. */
+  async #skipGap(first: number): Promise<number> {
+    let next = first + 1;
+    while (next <= this.#last && next - first < GAP_MAX && (await this.#get(next)) === undefined) next++;
+    const isTail = next > this.#last || next - first === GAP_MAX;
+    const last = isTail ? this.#last : next - 1;
+    const path = formatAnchorPath(first);
+    const rest =
+      last === first ? "is not in the archive" : `and all up to epoch ${last} are not in the archive`;
+    this.#findings.add(isTail ? "truncated" : "missing", { path, epoch: first }, `${path}: ${rest}`, {
+      expected: `anchors from epoch 0 to ${this.#last}`,
+    });
+    this.#prev = undefined;
+    return isTail ? this.#last + 1 : next;
+  }
+
+  async #get(epoch: number): Promise<string | undefined> {
+    const bytes = await this.#archive.get(formatAnchorPath(epoch));
+    return bytes && decoder.decode(bytes);
+  }
+}
+
+async function openNamed(text: string, trust: Trust, path: string): Promise<Anchor> {
+  try {
+    return await openAnchor(text, trust.anchorKeys);
+  } catch (error) {
+    throw located(error, path);
+  }
+}

@@ -1,0 +1,131 @@
+// What a person has in hand: a receipt, a proof file, or a response as `curl -i` prints it. Reading it says
+// what it is; whether it is true is for the verifier. What is none of these, or was cut off, is no evidence
+// either way.
+import { parseSeed } from "../receipt/disclosure.ts";
+import { Undecided, undecidedIfFaulty } from "./outcome.ts";
+
+export interface Capture {
+  readonly kind: "receipt" | "proof" | "response";
+  /** A compact JWS. A proof carries its own. */
+  readonly receipt?: string;
+  /** A `.tlog-proof`. */
+  readonly proof?: string;
+  readonly seed?: Uint8Array;
+  /** Of a response: its status, its body when one was captured, and its head. */
+  readonly status?: number;
+  readonly body?: Uint8Array;
+  readonly headers?: Headers;
+}
+
+const PROOF_LINE = "c2sp.org/tlog-proof@";
+const JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}$/;
+
+/** Larger than any receipt, proof or head, in bytes: the text at the beginning of a capture. */
+const TEXT_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Reads a capture.
+ * @param what names it in errors.
+ * @throws Undecided when it is none, or cut off.
+ */
+export async function readCapture(bytes: Uint8Array, what: string): Promise<Capture> {
+  const text = new TextDecoder().decode(bytes.subarray(0, TEXT_BYTES_MAX));
+  if (/^HTTP\/[\d.]+ \d{3}/.test(text)) return readResponse(bytes, what);
+  if (text.startsWith(PROOF_LINE)) return { kind: "proof", proof: requireWholeProof(text, what) };
+  return { kind: "receipt", receipt: requireReceipt(text, what) };
+}
+
+/** The text of a receipt, which is the whole of `text`. @throws Undecided when it is none, or cut off */
+export function requireReceipt(text: string, what: string): string {
+  const receipt = text.trim();
+  if (JWS.test(receipt)) return receipt;
+  const dots = receipt.split(".").length - 1;
+  // Every receipt begins with the base64url of `{"`.
+  const isReceipt = receipt.startsWith("eyJ");
+  const isCutOff = dots < 2 || (dots === 2 && receipt.length - receipt.lastIndexOf(".") < 87);
+  if (isReceipt && !isCutOff) return receipt;
+  throw new Undecided(isReceipt ? `${what}: the receipt is cut off` : `${what}: there is no evidence in it`, {
+    expected: "a receipt, a .tlog-proof, or a response as `curl -si` prints it",
+    found: describeText(receipt),
+  });
+}
+
+function requireWholeProof(text: string, what: string): string {
+  const signatures = text.lastIndexOf("\n\n— ");
+  if (text.endsWith("\n") && text.indexOf("\n\n") < signatures) return text;
+  throw new Undecided(`${what}: the proof is cut off`, {
+    expected: "a checkpoint after the first empty line, and its signatures after the second",
+    found: `${text.length} characters`,
+  });
+}
+
+/** The last response of a capture: interim ones, redirects that were followed and proxies come before it. */
+async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
+  let rest = bytes;
+  for (;;) {
+    const { status, headers, end } = readHead(rest, what);
+    rest = rest.subarray(end);
+    const isNext = /^HTTP\/[\d.]+ \d{3}/.test(new TextDecoder("latin1").decode(rest.subarray(0, 20)));
+    if (isNext && (/^[13]/.test(String(status)) || !headers.has("audit-receipt"))) continue;
+    const receipt = headers.get("audit-receipt");
+    if (receipt === null) {
+      throw new Undecided(`${what}: the response carries no receipt`, {
+        expected: "a header field Audit-Receipt",
+        found: `status ${status} with ${[...headers.keys()].length} header fields`,
+      });
+    }
+    const seed = headers.get("audit-receipt-seed");
+    return {
+      kind: "response",
+      receipt: requireReceipt(receipt, `${what}: Audit-Receipt`),
+      ...(seed !== null && {
+        seed: await undecidedIfFaulty(`${what}: Audit-Receipt-Seed`, () => parseSeed(seed)),
+      }),
+      status,
+      headers,
+      ...readBody(rest, headers, what),
+    };
+  }
+}
+
+/** Reads a response head. Lines may end in CRLF or in LF. */
+function readHead(bytes: Uint8Array, what: string): { status: number; headers: Headers; end: number } {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, TEXT_BYTES_MAX));
+  const blank = /\r?\n\r?\n/.exec(text);
+  if (blank === null) {
+    throw new Undecided(`${what}: the head of the response is cut off`, {
+      expected: "an empty line at its end",
+    });
+  }
+  const [first, ...lines] = text.slice(0, blank.index).split(/\r?\n/);
+  const headers = new Headers();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(line.slice(0, Math.max(colon, 0)))) {
+      throw new Undecided(`${what}: a line in the head of the response is no header field`, { found: line });
+    }
+    // What a header may not hold is in no field that is read here.
+    headers.append(line.slice(0, colon), line.slice(colon + 1).replace(/[^\t -~]/g, "?"));
+  }
+  return { status: Number(/ (\d{3})/.exec(first!)![1]), headers, end: blank.index + blank[0].length };
+}
+
+/** The captured body. Without a byte of it, only Content-Length tells an empty body from none. */
+function readBody(body: Uint8Array, headers: Headers, what: string): { body?: Uint8Array } {
+  const length = headers.get("content-length");
+  if (body.length === 0) return length === "0" ? { body } : {};
+  if (length !== null && /^\d+$/.test(length) && body.length < Number(length)) {
+    throw new Undecided(`${what}: the body of the response is cut off`, {
+      expected: `${length} bytes`,
+      found: `${body.length} bytes`,
+    });
+  }
+  return { body };
+}
+
+function describeText(text: string): string {
+  if (text === "") return "nothing: it is empty";
+  if (/^[[{"]/.test(text)) return `JSON: ${text}`;
+  if (text.startsWith("<")) return `markup: ${text}`;
+  return text;
+}

@@ -1,0 +1,100 @@
+// The entries of one ledger, read in the order of their indexes: each stands where it says, names the entry
+// before it, and is not older than that one. On the way it keeps the exchanges that have no ending yet.
+import { type Entry, parseEntry } from "../receipt/entry.ts";
+import { isFinal, type Stage } from "../receipt/record.ts";
+import { encodeBase64url } from "../tlog/base64.ts";
+import { Fault } from "../tlog/fault.ts";
+import type { Hash } from "../tlog/hash.ts";
+import { located } from "./findings.ts";
+
+/** An exchange that began on record and has no ending there. */
+export interface OpenExchange {
+  readonly jti: string;
+  readonly stage: Stage;
+  /** The entry of its newest stage, and when the ledger took it. */
+  readonly index: number;
+  readonly at: string;
+}
+
+// Any byte becomes one character; what is not ASCII then parses as no entry.
+const decoder = new TextDecoder("latin1");
+
+export class EntryReader {
+  readonly #origin: string;
+  readonly #open = new Map<string, OpenExchange>();
+  #newestAt = "";
+  #count = 0;
+
+  constructor(origin: string) {
+    this.#origin = origin;
+  }
+
+  /** How many entries were read. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The newest `at`, or an empty text before the first entry. */
+  get newestAt(): string {
+    return this.#newestAt;
+  }
+
+  /** The exchanges that began and did not end, oldest first. */
+  get open(): OpenExchange[] {
+    return [...this.#open.values()];
+  }
+
+  /**
+   * Reads the next entry.
+   * @param prev the leaf hash of the entry before it; 32 zero bytes for entry 0.
+   * @throws Fault `malformed`, `too-large`, `wrong-origin`, `misplaced`, `broken-chain` or `back-dated`, with
+   *   the entry's index. It has been read all the same.
+   */
+  read(bytes: Uint8Array, index: number, prev: Hash): void {
+    this.#count++;
+    const entry = parseAt(bytes, index);
+    const { at } = entry.header;
+    this.#follow(entry, index);
+    const newestAt = this.#newestAt;
+    if (at > newestAt) this.#newestAt = at;
+    this.#checkPlace(entry, index, prev);
+    if (at >= newestAt) return;
+    throw new Fault("back-dated", `entry ${index}: older than the entry before it`, {
+      expected: `${newestAt} or later`,
+      found: at,
+      index,
+    });
+  }
+
+  #checkPlace({ header }: Entry, index: number, prev: Hash): void {
+    if (header.origin !== this.#origin) {
+      const detail = { expected: this.#origin, found: header.origin, index };
+      throw new Fault("wrong-origin", `entry ${index}: says it belongs to another ledger`, detail);
+    }
+    if (header.index !== index) {
+      const detail = { expected: String(index), found: String(header.index), index };
+      throw new Fault("misplaced", `entry ${index}: says it belongs at index ${header.index}`, detail);
+    }
+    const expected = encodeBase64url(prev);
+    if (header.prev !== expected) {
+      const detail = { expected, found: header.prev, index };
+      throw new Fault("broken-chain", `entry ${index}: does not name the entry before it`, detail);
+    }
+  }
+
+  #follow({ header, record }: Entry, index: number): void {
+    const { jti, stage } = record;
+    if (isFinal(stage)) this.#open.delete(jti);
+    else if (stage === "received" || stage === "started") {
+      this.#open.set(jti, { jti, stage, index, at: header.at });
+    }
+  }
+}
+
+function parseAt(bytes: Uint8Array, index: number): Entry {
+  try {
+    return parseEntry(decoder.decode(bytes));
+  } catch (error) {
+    throw located(error, `entry ${index}`, index);
+  }
+}

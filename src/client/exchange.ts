@@ -1,0 +1,174 @@
+// One exchange, made and verified: a request is sent, and the receipt of its response is held against what
+// was sent and what came back, as bytes on the wire.
+
+import { parseSeed } from "../receipt/disclosure.ts";
+import type { Receipt } from "../receipt/receipt.ts";
+import { parseReceipt, verifySignature } from "../receipt/receipt.ts";
+import { isFinal } from "../receipt/record.ts";
+import type { Trust } from "../receipt/trust.ts";
+import { type Evidence, type SeenExchange, type Verdict, verifyEvidence } from "../receipt/verify.ts";
+import { Fault } from "../tlog/fault.ts";
+import { requireReceipt } from "./capture.ts";
+import { Undecided, undecidedIfFaulty } from "./outcome.ts";
+import type { Platform, WireRequest, WireResponse } from "./platform.ts";
+import { concatenate, readUrl } from "./remote.ts";
+
+/** What came of an exchange, before anything was verified. */
+export interface MadeExchange {
+  readonly seen: SeenExchange & { readonly url: string };
+  readonly headers: Headers;
+}
+
+/** How long to wait for the record that ends an exchange, in seconds. */
+const ENDING_WAIT_S = 10;
+
+/** Sends a request, hands out the body as it comes, and keeps what was sent and seen. @throws Undecided */
+export async function makeExchange(
+  platform: Platform,
+  request: WireRequest,
+  onChunk: (chunk: Uint8Array) => Promise<void>,
+): Promise<MadeExchange> {
+  const response: WireResponse = await platform.send(request);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body) {
+    chunks.push(chunk);
+    await onChunk(chunk);
+  }
+  const { method, url, body } = request;
+  const requestBody = body ?? new Uint8Array();
+  const seen = { method, url, requestBody, status: response.status, responseBody: concatenate(chunks) };
+  return { seen, headers: response.headers };
+}
+
+/** The receipt that came with a response. @throws Undecided when there is none, or not a whole one */
+export function takeReceipt({ headers, seen }: MadeExchange): string {
+  const receipt = headers.get("audit-receipt");
+  if (receipt !== null) return requireReceipt(receipt, "Audit-Receipt");
+  throw new Undecided("the response carries no receipt", {
+    expected:
+      "a header field Audit-Receipt, as every response has that came through Counterfoil and is on record",
+    found: `status ${seen.status} without one`,
+  });
+}
+
+/**
+ * Verifies an exchange by its receipt. A receipt of a response that had only started says nothing of its body:
+ * then the receipt of its ending is fetched, and that one is verified.
+ * @throws Fault when something is wrong; Undecided when no receipt that covers the body can be had.
+ */
+export async function verifyMade(
+  platform: Platform,
+  made: MadeExchange,
+  receipt: string,
+  trust: Trust,
+): Promise<Verdict> {
+  const { seen, headers } = made;
+  const seedText = headers.get("audit-receipt-seed");
+  const seed =
+    seedText === null ? undefined : await undecidedIfFaulty("Audit-Receipt-Seed", () => parseSeed(seedText));
+  const evidence = { exchange: seen, ...(seed && { seed }) };
+  const first = await verifyTrusted({ receipt, ...evidence }, trust);
+  const verdict = isFinal(first.receipt.entry.record.stage)
+    ? first
+    : await verifyTrusted({ receipt: await fetchEnding(platform, first.receipt, made), ...evidence }, trust);
+  requireSameExchange(first.receipt, verdict.receipt);
+  requireBody(verdict);
+  return verdict;
+}
+
+/**
+ * As `verifyEvidence`; but a receipt that the trust document does not speak of is no contradiction.
+ * @throws Fault, or Undecided when the trust is for another issuer or another ledger.
+ */
+export async function verifyTrusted(evidence: Evidence, trust: Trust): Promise<Verdict> {
+  try {
+    return await verifyEvidence(evidence, trust);
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "wrong-origin" || evidence.receipt === undefined)
+      throw error;
+    // An altered name shows in the signature; a genuine one is only not among those that are trusted.
+    const receipt = parseReceipt(evidence.receipt);
+    await verifySignature(receipt, trust.receiptKeys);
+    if (isNamed(receipt, trust)) throw error;
+    throw new Undecided(error.message, error, error.code);
+  }
+}
+
+/** The parts of an exchange that were not compared, each with the reason. */
+export function listUncompared(
+  { matched, receipt }: Verdict,
+  seen: SeenExchange,
+  hasSeed: boolean,
+): string[] {
+  const { req, res } = receipt.entry.record;
+  const parts: readonly (readonly [name: string, recorded: unknown, given: unknown])[] = [
+    ["method", req?.method, seen.method],
+    ["host", req?.host, seen.url],
+    ["path", req?.path, seen.url],
+    ["query", req, hasSeed ? seen.url : undefined],
+    ["request body", req?.digest, seen.requestBody],
+    ["status", res?.status, seen.status],
+    ["response body", res?.digest, seen.responseBody],
+  ];
+  return parts
+    .filter(([name]) => !matched.includes(name))
+    .map(([name, recorded]) => `${name} (${recorded === undefined ? "not in the receipt" : "not given"})`);
+}
+
+/** Fetches the receipt of an exchange's ending from the address in its Link. @throws Undecided */
+async function fetchEnding(
+  platform: Platform,
+  started: Receipt,
+  { seen, headers }: MadeExchange,
+): Promise<string> {
+  const { jti } = started.entry.record;
+  const url = findReceiptLink(headers, seen.url);
+  if (url === undefined) {
+    throw new Undecided("the receipt covers only the beginning of the response", {
+      expected: 'a header field Link with rel="audit-receipt", where the final receipt is',
+    });
+  }
+  const answer = await readUrl(platform, url, { prefer: `wait=${ENDING_WAIT_S}` });
+  if (answer.status !== 200 || answer.headers.has("audit-stage")) {
+    throw new Undecided(`exchange ${jti} has no ending on record yet`, {
+      expected: `the final receipt at ${url} within ${ENDING_WAIT_S} s`,
+      found: answer.status === 200 ? "only that it has started" : `status ${answer.status}`,
+    });
+  }
+  return requireReceipt(new TextDecoder().decode(answer.body), url);
+}
+
+/** The target of the link to the receipt (RFC 8288). */
+function findReceiptLink(headers: Headers, base: string): string | undefined {
+  const links = (headers.get("link") ?? "").matchAll(/<([^<>]*)>([^<]*)/g);
+  for (const [, target, parameters] of links) {
+    if (!/;\s*rel="?audit-receipt"?\s*(?:[;,]|$)/.test(parameters!) || !URL.canParse(target!, base)) continue;
+    const url = new URL(target!, base);
+    if (/^https?:$/.test(url.protocol)) return url.href;
+  }
+  return undefined;
+}
+
+/** @throws Fault `mismatched` when the fetched receipt is of another exchange. */
+function requireSameExchange(first: Receipt, final: Receipt): void {
+  const [a, b] = [first, final].map(({ entry: { header, record } }) => `${record.jti} in ${header.origin}`);
+  if (a === b) return;
+  throw new Fault("mismatched", "the final receipt is of another exchange", { expected: a!, found: b! });
+}
+
+/** @throws Undecided when the receipt does not cover the body of the response. */
+function requireBody({ matched, receipt }: Verdict): void {
+  if (matched.includes("response body")) return;
+  const { stage, error } = receipt.entry.record;
+  throw new Undecided("the receipt does not cover the body of the response", {
+    expected: "a record with the digest of the body",
+    found: `a record of stage "${stage}"${error === undefined ? "" : `: ${error}`}`,
+    index: receipt.entry.header.index,
+  });
+}
+
+function isNamed({ entry }: Receipt, trust: Trust): boolean {
+  return (
+    entry.record.iss === trust.issuer && trust.ledgers.some(({ origin }) => origin === entry.header.origin)
+  );
+}

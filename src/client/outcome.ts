@@ -1,0 +1,80 @@
+// How a command can end. "wrong" needs a contradiction: evidence that could be read and does not hold.
+// Whatever keeps a question open (no network, an unreadable file, a key that nobody vouched for, a ledger
+// that has not caught up) is "undecided" and says nothing against anybody.
+import { FAULT_CODES, Fault, type FaultCode, type FaultDetail } from "../tlog/fault.ts";
+
+/** Exit codes of the command line, by outcome. */
+export const EXIT_CODES = { proven: 0, wrong: 1, undecided: 2 } as const;
+export type Outcome = keyof typeof EXIT_CODES;
+
+/** Faults that leave it open whether anything is wrong. */
+const OPEN_CODES: ReadonlySet<FaultCode> = new Set(["unknown-key", "not-yet-included", "pruned", "erased"]);
+
+const FOUND_MAX = 200;
+
+/** It could not be told; the message says why, and what to do about it. */
+export class Undecided extends Error {
+  /** The fault code that fits, where one does. */
+  readonly code: FaultCode | undefined;
+  readonly detail: FaultDetail;
+
+  constructor(message: string, detail: FaultDetail = {}, code?: FaultCode) {
+    super(message);
+    this.name = "Undecided";
+    this.code = code;
+    this.detail = clipDetail(detail);
+  }
+}
+
+/** Why a command did not end in "proven". */
+export interface Failure extends FaultDetail {
+  readonly outcome: "wrong" | "undecided";
+  readonly code?: FaultCode;
+  readonly message: string;
+  /** What the code means to the person who reads it. */
+  readonly meaning?: string;
+}
+
+/** What an error says about the question that was asked. Takes any error, and shows none of its stack. */
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof Fault) {
+    const outcome = OPEN_CODES.has(error.code) ? "undecided" : "wrong";
+    return { outcome, message: error.message, ...describeCode(error.code), ...pickDetail(error) };
+  }
+  if (error instanceof Undecided) {
+    const { code, message, detail } = error;
+    return { outcome: "undecided", message, ...(code && describeCode(code)), ...pickDetail(detail) };
+  }
+  return { outcome: "undecided", message: `the program itself failed: ${String(error)}` };
+}
+
+/** Runs a reading whose faults are the reader's own input's: then nothing is proven wrong by them. */
+export async function undecidedIfFaulty<T>(what: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new Undecided(`${what}: ${error.message}`, pickDetail(error), error.code);
+  }
+}
+
+function describeCode(code: FaultCode): { code: FaultCode; meaning: string } {
+  return { code, meaning: FAULT_CODES[code] };
+}
+
+/** What was found may be a whole file of something else. */
+function clipDetail(detail: FaultDetail): FaultDetail {
+  const { found } = detail;
+  return found === undefined || found.length <= FOUND_MAX
+    ? pickDetail(detail)
+    : { ...pickDetail(detail), found: `${found.slice(0, FOUND_MAX)}… (${found.length} characters)` };
+}
+
+/** The detail of a Fault, without the rest of it. */
+export function pickDetail({ expected, found, index }: FaultDetail): FaultDetail {
+  return {
+    ...(expected !== undefined && { expected }),
+    ...(found !== undefined && { found }),
+    ...(index !== undefined && { index }),
+  };
+}

@@ -1,0 +1,41 @@
+// What the command line needs of the platform that it runs on, and nothing else. Everything that can fail
+// here for reasons of the world outside (no such host, no permission) fails with an Undecided.
+
+export interface WireRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body?: Uint8Array;
+  /** Gives up when nothing arrives for so long after the head of the response, in ms; else never. */
+  readonly idleMs?: number;
+}
+
+/** A response as it stands on the wire: no content coding was undone, no redirect followed. */
+export interface WireResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The bytes after transfer coding; throws Undecided when they break off. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export interface Platform {
+  /** The version of the program. */
+  readonly version: string;
+  /** Whether a person is looking at standard output, and at standard error. */
+  readonly isTerminal: { readonly out: boolean; readonly err: boolean };
+  /** A variable of the environment. */
+  variable(name: string): string | undefined;
+  /** The bytes of a file, or undefined when there is none of that name. */
+  readFile(path: string): Promise<Uint8Array | undefined>;
+  /** The names in a folder, or undefined when there is no such folder. */
+  listFolder(path: string): Promise<string[] | undefined>;
+  /** Writes a file, whole or not at all. */
+  writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  /** All of standard input. */
+  readInput(): Promise<Uint8Array>;
+  /** Writes to standard output, and to standard error. */
+  writeOut(data: Uint8Array | string): Promise<void>;
+  writeErr(text: string): Promise<void>;
+  /** Sends one request. Resolves with the head of the response. */
+  send(request: WireRequest): Promise<WireResponse>;
+}

@@ -1,0 +1,265 @@
+// How an answer looks: aligned lines for people, or one JSON document for programs; both say the same.
+// Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
+import { isFinal, type Text } from "../receipt/record.ts";
+import type { Trust } from "../receipt/trust.ts";
+import type { Verdict } from "../receipt/verify.ts";
+import { encodeBase64 } from "../tlog/base64.ts";
+import { FAULT_CODES } from "../tlog/fault.ts";
+import { formatVerifierKey } from "../tlog/note.ts";
+import type { AuditReport } from "./audit.ts";
+import type { Problem } from "./findings.ts";
+import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
+import type { TrustSource } from "./trust.ts";
+import type { LedgerReport } from "./walk.ts";
+
+/** One line: what it is about, and what it says. */
+type Row = readonly [label: string, text: string];
+
+export interface Answer {
+  readonly outcome: Outcome;
+  readonly rows: readonly Row[];
+  /** The same, for programs. */
+  readonly json: Readonly<Record<string, unknown>>;
+}
+
+/** How many exchanges without an ending, and further problems, are listed one by one. */
+const LIST_MAX = 10;
+
+const COLOURS = { proven: 32, wrong: 31, undecided: 33 } as const;
+
+/** Escapes of the terminal, and characters that change the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
+/** Formats an answer, with a newline at its end. */
+export function formatAnswer(
+  answer: Answer,
+  style: { readonly json: boolean; readonly colour: boolean },
+): string {
+  if (style.json) return `${JSON.stringify({ outcome: answer.outcome, ...answer.json }, null, 2)}\n`;
+  const width = Math.max(...answer.rows.map(([label]) => label.length)) + 2;
+  return answer.rows
+    .map(([label, text], i) => {
+      const padded = label.padEnd(width);
+      const first = i === 0 && style.colour ? `\u001b[${COLOURS[answer.outcome]}m${padded}\u001b[0m` : padded;
+      return `${first}${text.replace(UNPRINTABLE, escapeCharacter)}\n`;
+    })
+    .join("");
+}
+
+/**
+ * @param uncompared the parts of the exchange that were not compared, with the reasons.
+ * @param address where the operator gives the receipt out again, and its proof.
+ */
+export function describeVerdict(
+  verdict: Verdict,
+  uncompared: readonly string[],
+  source: TrustSource,
+  address: string,
+): Answer {
+  const { receipt, rungs, matched, checkpoint, anchor, witnesses } = verdict;
+  const { header, record } = receipt.entry;
+  const { from, origin } = source;
+  const tree = checkpoint && { ...checkpoint, root: encodeBase64(checkpoint.root) };
+  const rows: Row[] = [
+    ["proven", rungs.join(", ")],
+    ["exchange", `${describeExchange(verdict)}; id ${record.jti}`],
+    ["issuer", record.iss],
+    ["ledger", `${header.origin}, index ${header.index}`],
+    ["time", `${record.time} by the edge's clock, ${header.at} by the ledger's`],
+    ...describeRungs(verdict, uncompared, address),
+    ...(isFinal(record.stage)
+      ? []
+      : [["note", "this receipt says only that the exchange began; its ending has another"] as const]),
+    ["trust", describeSource(source)],
+  ];
+  return {
+    outcome: "proven",
+    rows,
+    json: {
+      ...{ rungs, matched, uncompared, header, record },
+      ...(tree && { checkpoint: tree }),
+      ...(anchor && { anchor }),
+      ...(witnesses.length > 0 && { witnesses }),
+      trust: { from, origin },
+    },
+  };
+}
+
+/** What was compared and proven beyond the signature, and what it takes to prove the rest. */
+function describeRungs(verdict: Verdict, uncompared: readonly string[], address: string): Row[] {
+  const { matched, checkpoint, anchor, witnesses } = verdict;
+  const rows: Row[] = [["compared", matched.join(", ") || "nothing of the exchange was given"]];
+  if (matched.length > 0 && uncompared.length > 0) rows.push(["not compared", uncompared.join(", ")]);
+  if (checkpoint === undefined) {
+    rows.push(["not proven", `that it is in the ledger; for the proof: counterfoil proof ${address}`]);
+    return rows;
+  }
+  rows.push(["included", `in the signed tree of ${checkpoint.size} entries`]);
+  if (anchor === undefined) rows.push(["not proven", "that an anchor pins it; give one with --anchor"]);
+  else rows.push(["anchored", `by anchor ${anchor.epoch} of ${anchor.time}`]);
+  if (witnesses.length > 0) rows.push(["witnessed", `by ${witnesses.join(", ")}`]);
+  return rows;
+}
+
+export function describeFailure(failure: Failure, where?: string): Answer {
+  const { outcome, code, message, meaning, expected, found, index } = failure;
+  const rows: Row[] = [[outcome, code === undefined ? message : `${code}: ${message}`]];
+  if (where !== undefined && !message.includes(where)) rows.push(["where", where]);
+  if (index !== undefined) rows.push(["index", String(index)]);
+  if (expected !== undefined) rows.push(["expected", expected]);
+  if (found !== undefined) rows.push(["found", found]);
+  if (meaning !== undefined) rows.push(["meaning", meaning]);
+  return { outcome, rows, json: { ...failure, ...(where !== undefined && { where }) } };
+}
+
+export function describeAudit(report: AuditReport, archive: string, source: TrustSource): Answer {
+  const { anchors, ledgers, problems, problemCount, outcome, unnamedOrigins } = report;
+  const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
+  const rows: Row[] = [
+    ...describeOutcome(report),
+    ["archive", archive],
+    ["trust", describeSource(source)],
+    ["anchors", `${anchors.count} hold${newest ?? ""}`],
+    ...ledgers.flatMap(describeLedger),
+    ...unnamedOrigins.map(
+      (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
+    ),
+    ...problems.slice(1, 1 + LIST_MAX).map((problem): Row => ["also", describeProblem(problem)]),
+  ];
+  if (problemCount > 1 + LIST_MAX) rows.push(["also", `${problemCount - 1 - LIST_MAX} more problems`]);
+  return {
+    outcome,
+    rows,
+    json: {
+      archive,
+      trust: { from: source.from, origin: source.origin },
+      anchors,
+      ledgers: ledgers.map(({ open, ...ledger }) => ({
+        ...ledger,
+        open: open.length,
+        openFirst: open.slice(0, LIST_MAX),
+      })),
+      unnamedOrigins,
+      problemCount,
+      problems: problems.map(({ fault, ...place }) => ({
+        ...place,
+        code: fault.code,
+        message: fault.message,
+        meaning: FAULT_CODES[fault.code],
+        ...pickDetail(fault),
+      })),
+    },
+  };
+}
+
+export function describeTrust(trust: Trust, source: TrustSource): Answer {
+  const ledgers = trust.ledgers.map(({ name, origin, keys }) => ({
+    name,
+    origin,
+    keys: keys.map(formatVerifierKey),
+  }));
+  const anchorKeys = trust.anchorKeys.map(({ kid }) => kid);
+  const receiptKeys = trust.receiptKeys.map(({ kid }) => kid);
+  const rows: Row[] = [
+    ["fetched", source.from],
+    ["issuer", trust.issuer],
+    ...ledgers.flatMap(({ name, origin, keys }): Row[] => [
+      [`ledger ${name}`, origin],
+      ...keys.map((key): Row => ["checkpoints", key]),
+    ]),
+    ...anchorKeys.map((kid): Row => ["anchors", kid]),
+    ...receiptKeys.map((kid): Row => ["receipts", kid]),
+    ["note", "this is what the operator says of itself: compare the keys with what you were told elsewhere"],
+  ];
+  return {
+    outcome: "proven",
+    rows,
+    json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, from: source.from },
+  };
+}
+
+function describeExchange({ receipt }: Verdict): string {
+  const { req, res, stage } = receipt.entry.record;
+  if (req === undefined) return stage;
+  const host = req.host === undefined ? "" : showText(req.host);
+  const status = res === undefined ? "" : `, status ${res.status}`;
+  return `${showText(req.method)} ${host}${showText(req.path)}${status}, ${stage}`;
+}
+
+function showText(text: Text): string {
+  return typeof text === "string" ? text : `(${text.length} bytes of SHA-256 ${text.sha256})`;
+}
+
+function describeSource({ from, origin }: TrustSource): string {
+  if (origin === "given") return from;
+  if (origin === "folder") return `${from}, from the archive itself; better give your own with --trust`;
+  return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
+}
+
+function describeOutcome({ outcome, problems }: AuditReport): Row[] {
+  const first = problems[0];
+  if (first === undefined) return [["proven", "all that was read holds together"]];
+  const { fault } = first;
+  const rows: Row[] = [
+    [
+      outcome,
+      outcome === "wrong"
+        ? `${fault.code}: ${fault.message}`
+        : "nothing here is signed by a key that you trust",
+    ],
+    ["where", describePlace(first)],
+  ];
+  if (fault.expected !== undefined) rows.push(["expected", fault.expected]);
+  if (fault.found !== undefined) rows.push(["found", fault.found]);
+  return [...rows, ["meaning", FAULT_CODES[fault.code]]];
+}
+
+function describePlace({ path, ledger, epoch, fault }: Problem): string {
+  const parts = [
+    path,
+    ...(ledger === undefined ? [] : [`ledger ${ledger}`]),
+    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
+    ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
+  ];
+  return parts.join(", ");
+}
+
+function describeProblem(problem: Problem): string {
+  const { code, message } = problem.fault;
+  return `${code}: ${message}`;
+}
+
+function describeLedger(ledger: LedgerReport): Row[] {
+  const { name, origin, published, recomputed, anchored, entries, newestAt, open } = ledger;
+  const label = `ledger ${name}`;
+  const read =
+    entries === undefined
+      ? "entries were not read: only the operator's token opens them (--token FILE)"
+      : `${entries} entries read${newestAt === undefined ? "" : `, the newest of ${newestAt}`}`;
+  const loose = recomputed > anchored ? `; under no anchor yet: from index ${anchored} on` : "";
+  return [
+    [label, origin],
+    [
+      label,
+      `${published ?? "no"} entries published, ${recomputed} recomputed to a signed root, ${anchored} under an anchor${loose}`,
+    ],
+    [label, read],
+    ...(open.length === 0 ? [] : [["note", describeOpen(open.length, name)] as const]),
+    ...open
+      .slice(0, LIST_MAX)
+      .map(
+        (exchange): Row => [
+          "no ending",
+          `index ${exchange.index}, ${exchange.stage} at ${exchange.at}, id ${exchange.jti}`,
+        ],
+      ),
+  ];
+}
+
+function describeOpen(count: number, ledger: string): string {
+  return `${count} exchanges in ledger ${ledger} have no ending on record: under way still, or broken off`;
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u{${character.codePointAt(0)!.toString(16)}}`;
+}

@@ -1,0 +1,99 @@
+// What is stored of one ledger: its checkpoint, tiles and entry bundles. An object that is missing or
+// cannot be read becomes a finding at its path, and the reader goes on without it.
+import { decodeBundle } from "../tlog/bundle.ts";
+import { Fault } from "../tlog/fault.ts";
+import { readTiles } from "../tlog/reader.ts";
+import { formatTilePath, TILE_WIDTH, type Tile, tileAt, tileHashes } from "../tlog/tile.ts";
+import { type Hash, leafHash } from "../tlog/tree.ts";
+import type { Archive } from "./archive.ts";
+import { type Findings, located, type Place } from "./findings.ts";
+
+export class StoredLedger {
+  readonly #name: string;
+  readonly #archive: Archive;
+  readonly #findings: Findings;
+  /** The levels whose objects are missing from some place to the end. */
+  readonly #ended = new Set<Tile["level"]>();
+
+  /** @param name the ledger's folder in the archive. */
+  constructor(name: string, archive: Archive, findings: Findings) {
+    this.#name = name;
+    this.#archive = archive;
+    this.#findings = findings;
+  }
+
+  /** Where an object of this ledger is. */
+  place(object: Tile | "checkpoint"): Place {
+    const path = object === "checkpoint" ? object : formatTilePath(object);
+    return { path: `${this.#name}/${path}`, ledger: this.#name };
+  }
+
+  get(path: string): Promise<Uint8Array | undefined> {
+    return this.#archive.get(`${this.#name}/${path}`);
+  }
+
+  /** Whether an object is there in just this width. */
+  async has(tile: Tile): Promise<boolean> {
+    return (await this.get(formatTilePath(tile))) !== undefined;
+  }
+
+  /** The hashes of a tile of the tree of `size`. */
+  readHashes(tile: Tile, size: number): Promise<Hash[] | undefined> {
+    return this.#read(tile, size, async () => {
+      const [data] = await readTiles(path => this.get(path), [tile]);
+      return tileHashes(tile, data!);
+    });
+  }
+
+  /** The entries of a bundle of the tree of `size`; none when the archive does not give entries out. */
+  async readEntries(bundle: Tile, size: number): Promise<Uint8Array[] | undefined> {
+    if (!this.#archive.holdsEntries) return undefined;
+    return this.#read(bundle, size, async () => {
+      const exact = await this.get(formatTilePath(bundle));
+      if (exact !== undefined) return decodeBundle(exact, bundle.width);
+      const full = await this.get(formatTilePath({ ...bundle, width: TILE_WIDTH }));
+      if (full !== undefined) return decodeBundle(full, TILE_WIDTH).slice(0, bundle.width);
+      throw new Fault("missing", "not there");
+    });
+  }
+
+  /** The hashes of a tile, or the leaf hashes of a bundle. */
+  async read(tile: Tile, size: number): Promise<Hash[] | undefined> {
+    if (tile.level !== "entries") return this.readHashes(tile, size);
+    return (await this.readEntries(tile, size))?.map(leafHash);
+  }
+
+  async #read<T>(tile: Tile, size: number, read: () => Promise<T>): Promise<T | undefined> {
+    if (this.#ended.has(tile.level)) return undefined;
+    let result: T | undefined;
+    await this.#findings.check(this.place(tile), async () => {
+      try {
+        result = await read();
+      } catch (error) {
+        throw error instanceof Fault ? await this.#explain(error, tile, size) : error;
+      }
+    });
+    return result;
+  }
+
+  /** Names the object, and tells a hole from a tail that was cut off. */
+  async #explain(fault: Fault, tile: Tile, size: number): Promise<unknown> {
+    const { path } = this.place(tile);
+    if (fault.code !== "missing") return located(fault, path);
+    const index = tile.n * TILE_WIDTH ** (tile.level === "entries" ? 1 : tile.level + 1);
+    if (await this.#hasLast(tile.level, size)) {
+      return new Fault("missing", `${path}: is not in the archive`, { index });
+    }
+    this.#ended.add(tile.level);
+    return new Fault("truncated", `${path}: is not in the archive, nor is the last one of its kind`, {
+      index,
+    });
+  }
+
+  async #hasLast(level: Tile["level"], size: number): Promise<boolean> {
+    const perHash = level === "entries" ? 1 : TILE_WIDTH ** level;
+    const count = Math.floor(size / perHash);
+    const last = tileAt(level, Math.ceil(count / TILE_WIDTH) - 1, size);
+    return last !== undefined && ((await this.has(last)) || (await this.has({ ...last, width: TILE_WIDTH })));
+  }
+}

@@ -1,0 +1,116 @@
+// Bodies on their way through the edge: counted, hashed, and followed to whichever end they come to.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { formatDigest } from "../receipt/digest.ts";
+
+/** What has been seen of a body so far. */
+export class BodyDigest {
+  readonly #hash = sha256.create();
+  #size = 0;
+  #state: "open" | "whole" | "broken" = "open";
+
+  update(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+  }
+
+  /** The whole body has passed. */
+  end(): void {
+    this.#state = "whole";
+  }
+
+  /** Its source broke off before the end. */
+  breakOff(): void {
+    this.#state = "broken";
+  }
+
+  get isBroken(): boolean {
+    return this.#state === "broken";
+  }
+
+  /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
+  read(): { size: number; digest?: string } {
+    if (this.#state !== "whole") return { size: this.#size };
+    return { size: this.#size, digest: formatDigest(this.#hash.clone().digest()) };
+  }
+}
+
+/**
+ * Reads a body of a known length whole.
+ * @returns undefined when its source broke off, or sent more than it had announced: nobody may make the edge hold
+ * more than it was prepared for.
+ */
+export async function readWhole(
+  source: ReadableStream<Uint8Array> | null,
+  length: number,
+  seen: BodyDigest,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const body = new Uint8Array(length);
+  let at = 0;
+  const reader = source?.getReader();
+  try {
+    for (;;) {
+      const chunk = await reader?.read();
+      if (chunk === undefined || chunk.done) break;
+      if (at + chunk.value.length > length) throw new Error("longer than announced");
+      body.set(chunk.value, at);
+      at += chunk.value.length;
+    }
+  } catch (error) {
+    seen.breakOff();
+    await reader?.cancel(error).catch(() => {});
+    return undefined;
+  }
+  const whole = body.subarray(0, at);
+  seen.update(whole);
+  seen.end();
+  return whole;
+}
+
+/** How the passing on of a body ended: `source` and `sink` say which side broke it off. */
+export type Ending = "whole" | "source" | "sink";
+
+/**
+ * Passes a body on, chunk by chunk, digested on the way, until its end or until `gone` says that nobody reads
+ * it any more. A loop of its own rather than pipeTo, which on some platforms reports success when the reader
+ * has gone, and on all of them waits for ever when source and sink are both silent.
+ */
+export async function pump(
+  source: ReadableStream<Uint8Array>,
+  sink: WritableStream<Uint8Array>,
+  seen: BodyDigest,
+  gone: AbortSignal,
+): Promise<Ending> {
+  const reader = source.getReader();
+  const writer = sink.getWriter();
+  // Ends whatever is being waited for below.
+  const leave = () => {
+    reader.cancel(gone.reason).catch(() => {});
+    writer.abort(gone.reason).catch(() => {});
+  };
+  if (gone.aborted) leave();
+  gone.addEventListener("abort", leave);
+  try {
+    for (;;) {
+      const chunk = await reader.read().catch(() => undefined);
+      if (gone.aborted) return "sink";
+      if (chunk === undefined) {
+        // Known before the other side hears of it: whoever asks why it broke gets the true answer.
+        seen.breakOff();
+        await writer.abort().catch(() => {});
+        return "source";
+      }
+      if (chunk.done) {
+        await writer.close();
+        seen.end();
+        return "whole";
+      }
+      seen.update(chunk.value);
+      await writer.write(chunk.value);
+    }
+  } catch (error) {
+    await reader.cancel(error).catch(() => {});
+    return "sink";
+  } finally {
+    gone.removeEventListener("abort", leave);
+  }
+}

@@ -1,0 +1,6 @@
+// The tests that take longer than `npm test` may: `npm run test:long`, which CI runs as well.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: { include: ["test/long/*.long.ts"], testTimeout: 1_800_000, maxWorkers: 2 },
+});

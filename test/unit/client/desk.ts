@@ -1,0 +1,70 @@
+// A person's desk: a platform for the command line whose files and streams are in memory.
+import { runCommandLine } from "../../../src/client/cli.ts";
+import { Undecided } from "../../../src/client/outcome.ts";
+import type { Platform } from "../../../src/client/platform.ts";
+import type { Send } from "./edge.ts";
+
+const offline: Send = async ({ url }) => {
+  throw new Undecided(`no answer from ${url}`);
+};
+
+export class Desk {
+  readonly files = new Map<string, Uint8Array>();
+  readonly variables = new Map<string, string>();
+  readonly isTerminal = { out: false, err: false };
+  input = new Uint8Array();
+  send: Send;
+  /** What was printed by the last run. */
+  out = "";
+  err = "";
+
+  constructor(send: Send = offline) {
+    this.send = send;
+  }
+
+  write(path: string, data: string | Uint8Array): void {
+    this.files.set(path, typeof data === "string" ? new TextEncoder().encode(data) : data);
+  }
+
+  read(path: string): string {
+    return new TextDecoder().decode(this.files.get(path));
+  }
+
+  /** Runs a command line. @returns its exit code. */
+  run(...args: string[]): Promise<number> {
+    this.out = "";
+    this.err = "";
+    return runCommandLine(args, this.#platform());
+  }
+
+  /** Runs a command line with --json. @returns what it says, and its exit code. */
+  async runJson(...args: string[]): Promise<{ code: number; json: Record<string, unknown> }> {
+    const code = await this.run(...args, "--json");
+    return { code, json: JSON.parse(this.out.startsWith("{") ? this.out : this.err) };
+  }
+
+  #platform(): Platform {
+    return {
+      version: "1.2.3",
+      isTerminal: this.isTerminal,
+      variable: name => this.variables.get(name),
+      readFile: async path => this.files.get(path),
+      listFolder: async path => {
+        const inside = [...this.files.keys()].filter(name => name.startsWith(`${path}/`));
+        const names = new Set(inside.map(name => name.slice(path.length + 1).split("/")[0]!));
+        return names.size === 0 ? undefined : [...names];
+      },
+      writeFile: async (path, bytes) => {
+        this.files.set(path, bytes);
+      },
+      readInput: async () => this.input,
+      writeOut: async data => {
+        this.out += typeof data === "string" ? data : new TextDecoder().decode(data);
+      },
+      writeErr: async text => {
+        this.err += text;
+      },
+      send: request => this.send(request),
+    };
+  }
+}

@@ -1,0 +1,66 @@
+// An edge in this process: the real app over the real ledger of a world, and an upstream that a test gives.
+import { createHash } from "node:crypto";
+import type { WireRequest, WireResponse } from "../../../src/client/platform.ts";
+import { createApp } from "../../../src/edge/app.ts";
+import { parsePolicy } from "../../../src/edge/policy.ts";
+import { ISSUER, LEDGER, ORIGIN, START_MS, type World } from "../../world.ts";
+
+export const OPERATOR_TOKEN = "a-token-for-the-operator";
+
+export type Send = (request: WireRequest) => Promise<WireResponse>;
+
+/** A way to send requests to the edge, and to wait until all that it began has ended. */
+export function openEdge(
+  world: World,
+  upstream: (request: Request) => Response | Promise<Response>,
+): { send: Send; settle(): Promise<unknown> } {
+  const { ledger, archive, anchors, receiptKey, trust } = world;
+  const policy = parsePolicy({
+    issuer: ISSUER,
+    ledgers: [{ name: LEDGER, origin: ORIGIN }],
+    routes: [{ name: "all", match: "/*", upstream: "http://upstream.example.com", ledger: LEDGER }],
+  });
+  const connection = {
+    append: (records: string[]) => ledger.append(records),
+    find: (jti: string) => ledger.find(jti),
+    status: async () => ({ size: ledger.store.head().frontier.size, published: ledger.store.published() }),
+  };
+  let seeds = 0;
+  const app = createApp({
+    ...{ policy, trust, receiptKey },
+    ledgers: new Map([[LEDGER, () => connection]]),
+    archive: async key => (await archive.get(key))?.bytes,
+    anchors: async key => (await anchors.get(key))?.bytes,
+    latestAnchor: async () => (anchors.objects.size === 0 ? undefined : anchors.objects.size - 1),
+    operatorTokenSha256: createHash("sha256").update(OPERATOR_TOKEN).digest("hex"),
+    platform: {
+      send: async (url, init) => upstream(new Request(url, init)),
+      respond: (body, init) => new Response(body, init),
+      passThrough: () => new TransformStream(),
+    },
+    sources: { now: () => START_MS, random: bytes => new Uint8Array(bytes).fill(seeds++) },
+  });
+  const begun: Promise<unknown>[] = [];
+  return {
+    async send({ method, url, headers, body }) {
+      const request = new Request(url, {
+        method,
+        headers: [...headers.map(([name, value]): [string, string] => [name, value]), ...lengthOf(body)],
+        ...(body && { body: body as BodyInit }),
+      });
+      const context = {
+        caller: { address: "192.0.2.1" },
+        waitUntil: (work: Promise<unknown>) => begun.push(work),
+      };
+      const response = await app(request, context);
+      return { status: response.status, headers: response.headers, body: response.body ?? nothing() };
+    },
+    settle: () => Promise.all(begun),
+  };
+}
+
+function lengthOf(body: Uint8Array | undefined): [string, string][] {
+  return body === undefined ? [] : [["content-length", String(body.length)]];
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
