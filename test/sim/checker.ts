@@ -2,7 +2,7 @@
 // and among the anchors) and what its storage makes durable, and holds all of it against a plain model of the
 // one ledger that there may be. It shares no code with the system: node:crypto, JSON and arithmetic only.
 import { hash, type KeyObject, verify } from "node:crypto";
-import type { Placement } from "../../durable/ledger.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import { mthOfLeaves, mthOfRange } from "../reference/rfc6962.ts";
 import type { Bucket, BucketObserver } from "./bucket.ts";
 import type { Disk } from "./disk.ts";
@@ -277,8 +277,9 @@ export class Checker {
       const [expected] = this.tree.subtrees(height, n as number, (n as number) + 1);
       this.#same(hash as Bytes, expected ?? new Uint8Array(), `the stored hash ${level}/${n}`);
     }
-    for (const { jti, stage, idx } of disk.read("SELECT jti, stage, idx FROM place")) {
+    for (const { jti, stage, idx, leaf } of disk.read("SELECT jti, stage, idx, leaf FROM place")) {
       if (this.places.get(`${jti} ${stage}`) !== idx) this.fail(`storage has ${jti} ${stage} at ${idx}`);
+      this.#same(leaf as Bytes, this.tree.leaves[idx as number]!, `the leaf hash kept with ${jti} ${stage}`);
     }
   }
 

@@ -1,6 +1,6 @@
 // The clients of the ledger: exchanges of several stages, sent in batches, sent again after every outcome that
 // is not known, and among them what a ledger must refuse. Every answer is judged.
-import type { Placement } from "../../durable/ledger.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import type { Checker } from "./checker.ts";
 import type { Surroundings } from "./instance.ts";
 import { ISSUER, type LedgerObject } from "./objects.ts";
@@ -246,6 +246,7 @@ export class Clients {
     }
     const clockMs = before.nowMs + instance.skewLeastMs;
     const leastAtMs = instance.shares ? clockMs : Math.max(before.lastAtMs, clockMs);
+    const mostAtMs = Math.max(checker.lastAtMs, this.#around.schedule.nowMs + instance.skewMostMs);
     const wrong = (): never => checker.fail(`refused as ${placement.refused} (${placement.reason}): ${text}`);
     switch (placement.refused) {
       case "malformed":
@@ -253,7 +254,7 @@ export class Clients {
         if (bad !== "malformed" && !instance.fenced && beganMs <= leastAtMs + HOUR_MS) wrong();
         return;
       case "stale":
-        if (beganMs >= Math.max(checker.lastAtMs, instance.now()) - this.#system.PLACE_RETENTION_MS) wrong();
+        if (beganMs >= mostAtMs - this.#system.PLACE_RETENTION_MS) wrong();
         return;
       case "conflict": {
         const index = checker.places.get(name);

@@ -47,10 +47,11 @@ export class Home<O extends Running> {
 
   /** The instance that a call reaches: one is started if there is none. @throws when it dies at once. */
   reach(): O {
-    const { random } = this.#around;
+    const { random, schedule } = this.#around;
     this.#others = this.#others.filter(({ instance }) => !instance.dead);
-    if (this.#others.length > 0 && random.chance(0.3)) {
-      const other = random.pick(this.#others);
+    const awake = this.#others.filter(({ instance }) => instance.wakeStep <= schedule.step);
+    if (awake.length > 0 && random.chance(0.3)) {
+      const other = random.pick(awake);
       // One that is cut off ends with the first record that it takes; some shall live longer.
       if (!other.instance.fenced || random.chance(0.1)) return other;
     }
@@ -88,6 +89,7 @@ export class Home<O extends Running> {
   ring(object: Running): void {
     const { instance } = object;
     if ((this.#alarmed.get(instance) ?? 0) === ALARMS_MAX) return;
+    if (instance.wakeStep > this.#around.schedule.step) return;
     this.#around.schedule.note(`${instance.name}: alarm`);
     this.#countAlarms(instance, 1);
     this.troubled = undefined;
@@ -118,6 +120,8 @@ export class Home<O extends Running> {
     this.#current = undefined;
     this.#others.push(current);
     instance.givenUp = true;
+    // Often that is why: it has not been heard of for a while, and wakes up later as if nothing were.
+    instance.wakeStep = this.#around.schedule.step + this.#around.random.pick([0, 100, 500]);
     // The alarm belongs to whoever has the storage.
     if (this.#alarmed.has(instance)) this.#retryAlarm();
     this.#around.schedule.note(`${instance.name} is given up, ${fenced ? "fenced" : "not fenced"}`);

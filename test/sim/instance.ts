@@ -7,7 +7,7 @@ import type { Bucket } from "./bucket.ts";
 import type { Disk } from "./disk.ts";
 import type { Profile } from "./profile.ts";
 import type { Random } from "./random.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Schedule, Waiter } from "./schedule.ts";
 
 /** Where instances live: chance, time, and what may go wrong at present. */
 export interface Surroundings {
@@ -29,14 +29,17 @@ class Dead extends Error {}
 
 const NEVER: Promise<never> = new Promise(() => {});
 
-export class Instance {
+export class Instance implements Waiter {
   readonly name: string;
-  /** The clock's error, in ms, and the least that it ever was. */
+  /** The clock's error, in ms, and the least and the most that it ever was. */
   skewMs = 0;
   skewLeastMs = 0;
+  skewMostMs = 0;
   /** Others run over the same storage: then nothing that was committed gets lost when it dies. */
   shares = false;
   sabotage: Sabotage | undefined;
+  /** It sleeps until then, as a process does that is not given any time. */
+  wakeStep = 0;
   /** Another instance has its place now. */
   givenUp = false;
   /** How many records it was given that it has not answered, and how many they once were. */
@@ -167,7 +170,7 @@ export class Instance {
         const say = () => {
           if (!this.#dead) settle();
         };
-        if (random.chance(0.2)) schedule.add(`${this.name}: ${text}`, say);
+        if (random.chance(0.2)) schedule.add(`${this.name}: ${text}`, say, 0, this);
         else say();
       };
       const fail = () =>
@@ -193,7 +196,7 @@ export class Instance {
           });
         }
       };
-      schedule.add(`${this.name}: ${what}`, happen, this.#delay());
+      schedule.add(`${this.name}: ${what}`, happen, this.#delay(), this);
     });
   }
 
@@ -204,7 +207,7 @@ export class Instance {
       const end = () => {
         if (!this.#dead) resolve();
       };
-      schedule.add(`${this.name}: ${what}`, end, this.#delay());
+      schedule.add(`${this.name}: ${what}`, end, this.#delay(), this);
     });
   }
 

@@ -1,7 +1,8 @@
 // The objects around the code under simulation, as thin as their models in durable/objects.ts and with the
 // same order of steps: calls come in, alarms are kept, nothing is decided.
 import type { Anchorer } from "../../durable/anchor.ts";
-import type { Ledger, Placement } from "../../durable/ledger.ts";
+import type { Ledger } from "../../durable/ledger.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import type { SigningKey } from "../../src/receipt/key.ts";
 import type { TrustedLedger } from "../../src/receipt/trust.ts";
 import type { NoteSigner } from "../../src/tlog/note.ts";
@@ -30,10 +31,6 @@ export interface Setting {
   readonly anchorObject: () => AnchorObject;
   /** An alarm has come to nothing. */
   readonly failed: (instance: Instance, error: unknown) => void;
-}
-
-export function anchorPath(epoch: number): string {
-  return `anchors/${String(epoch).padStart(10, "0")}.jws`;
 }
 
 export class LedgerObject {
@@ -82,6 +79,7 @@ export class LedgerObject {
   }
 
   async append(records: string[]): Promise<Placement[]> {
+    this.#arm();
     const placements = await this.#ledger.append(records);
     this.#arm();
     return placements;
@@ -94,19 +92,20 @@ export class LedgerObject {
   async alarm(): Promise<void> {
     const { instance } = this;
     instance.setAlarm(RETRY_DELAY_MS);
+    let more: boolean;
     try {
       await this.#ledger.check();
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
-      this.#ledger.prune();
+      more = this.#ledger.prune();
+      await instance.call("arm the anchor writer", () => this.#setting.anchorObject().arm());
     } catch (error) {
       if (error instanceof this.#setting.system.Fault) this.#ledger.halt(error);
       this.#setting.failed(instance, error);
       return;
     }
-    await instance.call("arm the anchor writer", () => this.#setting.anchorObject().arm());
     const { store } = this.#ledger;
-    if (store.published() === store.head().frontier.size) {
+    if (!more && store.published() === store.head().frontier.size) {
       this.#armed = false;
       instance.deleteAlarm();
     } else {
@@ -117,23 +116,14 @@ export class LedgerObject {
   #arm(): void {
     const { instance } = this;
     if (this.#armed || instance.dead) return;
-    this.#armed = true;
     if (!instance.alarmIsSet) instance.setAlarm(PUBLISH_DELAY_MS);
+    this.#armed = true;
   }
 
   async #newestAnchor(): Promise<string | undefined> {
     const { anchorObject, anchors, system } = this.#setting;
-    const bucket = this.instance.connect(anchors);
     const known = await this.instance.call("latest anchor", () => anchorObject().latest());
-    let newest: string | undefined;
-    for (let epoch = known ?? 0; ; epoch++) {
-      const object = await bucket.get(anchorPath(epoch));
-      if (object === undefined) {
-        if (epoch === known) throw new system.Fault("missing", `${anchorPath(epoch)}: is gone`);
-        return newest;
-      }
-      newest = new TextDecoder().decode(object.bytes);
-    }
+    return system.readNewestAnchor(this.instance.connect(anchors), known);
   }
 }
 

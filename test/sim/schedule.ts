@@ -2,11 +2,17 @@
 // one of the events that could happen next and lets it happen. Nothing else decides any order.
 import type { Random } from "./random.ts";
 
+/** Whoever waits for an event; while it sleeps, nothing of its happens. */
+export interface Waiter {
+  readonly wakeStep: number;
+}
+
 interface Waiting {
   readonly what: string;
   readonly run: () => void;
   /** The step before which it does not happen. */
   readonly notBefore: number;
+  readonly waiter: Waiter | undefined;
 }
 
 /** How many of the last events are kept for the report of a failure. */
@@ -30,8 +36,8 @@ export class Schedule {
   }
 
   /** Has `run` happen in some later step, and not within the next `delaySteps`. */
-  add(what: string, run: () => void, delaySteps = 0): void {
-    this.#waiting.push({ what, run, notBefore: this.step + delaySteps });
+  add(what: string, run: () => void, delaySteps = 0, waiter?: Waiter): void {
+    this.#waiting.push({ what, run, notBefore: this.step + delaySteps, waiter });
   }
 
   /** Lets one of the waiting events happen. @returns false when none can happen yet. */
@@ -42,7 +48,7 @@ export class Schedule {
     for (let i = 0; i < count; i++) {
       const at = (first + i) % count;
       const event = this.#waiting[at]!;
-      if (event.notBefore > this.step) continue;
+      if (Math.max(event.notBefore, event.waiter?.wakeStep ?? 0) > this.step) continue;
       const last = this.#waiting.pop()!;
       if (at < this.#waiting.length) this.#waiting[at] = last;
       this.note(event.what);

@@ -197,7 +197,7 @@ class Simulation {
 
   #ring(home: Home<Running>): void {
     const running = home.running();
-    const givenUp = running.filter(({ instance }) => instance.givenUp);
+    const givenUp = running.filter(({ instance }) => instance.givenUp && instance.wakeStep <= this.schedule.step);
     const objects = givenUp.length > 0 && this.#random.chance(0.5) ? givenUp : running;
     if (objects.length > 0) home.ring(this.#random.pick(objects));
   }
@@ -208,6 +208,7 @@ class Simulation {
     for (const { instance } of home.running()) {
       instance.skewMs = random.chance(0.3) ? 0 : random.between(-most, most);
       instance.skewLeastMs = Math.min(instance.skewLeastMs, instance.skewMs);
+      instance.skewMostMs = Math.max(instance.skewMostMs, instance.skewMs);
       this.schedule.note(`${instance.name}: its clock is ${instance.skewMs} ms ahead`);
     }
   }

@@ -13,7 +13,7 @@ import type * as fault from "../../src/tlog/fault.ts";
 import type * as note from "../../src/tlog/note.ts";
 import type * as tile from "../../src/tlog/tile.ts";
 
-export type System = Pick<typeof anchor, "Anchorer"> &
+export type System = Pick<typeof anchor, "Anchorer" | "readNewestAnchor"> &
   Pick<typeof ledger, "Ledger" | "APPEND_RECORDS_MAX" | "PLACE_RETENTION_MS" | "POOL_RECORDS_MAX"> &
   Pick<typeof publish, "publish"> &
   Pick<typeof recheck, "recheck"> &
@@ -43,7 +43,7 @@ export const SMALL_LIMITS: readonly Change[] = [
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 const ENTRY = `
-  export { Anchorer } from "./durable/anchor.ts";
+  export { Anchorer, readNewestAnchor } from "./durable/anchor.ts";
   export { APPEND_RECORDS_MAX, Ledger, PLACE_RETENTION_MS, POOL_RECORDS_MAX } from "./durable/ledger.ts";
   export { publish } from "./durable/publish.ts";
   export { recheck } from "./durable/recheck.ts";

@@ -13,6 +13,9 @@ const ROUNDS = 200;
 /** After so many rounds the small ledger is not small any more, and another takes its place. */
 const ROUNDS_OF_SMALL = 10;
 
+/** How many small ledgers that takes. */
+export const SMALL_LEDGERS = ROUNDS / ROUNDS_OF_SMALL;
+
 /** What one batch cost: its time, and whatever else there is to compare. */
 export interface Cost {
   readonly ms: number;

@@ -11,13 +11,18 @@ import { readConfig } from "../../config.ts";
 import { openKeySet } from "../../keys.ts";
 import { startWorkerd } from "../../workerd.ts";
 import type { Table } from "../measure.ts";
-import { type Append, compareBatches, formatPower, makeRecord, SIZES, SMALL } from "./batches.ts";
+import {
+  type Append,
+  compareBatches,
+  formatPower,
+  makeRecord,
+  SIZES,
+  SMALL,
+  SMALL_LEDGERS,
+} from "./batches.ts";
 
 const ISSUER = "https://api.example.com";
 const HOST = "127.0.0.1";
-
-/** How many small ledgers batches are appended to, one after the other. */
-const SMALL_LEDGERS = 20;
 
 /** What `worker.js` says of a ledger. */
 interface Look {
@@ -62,7 +67,9 @@ export async function benchWorkerd(): Promise<Table[]> {
       await grow(at(`small-${n}`), SMALL);
       return count => append(at(`small-${n}`), count);
     };
-    const durability = "the Durable Object in workerd: behind its output gate, answered once it is on disk";
+    const durability =
+      "the Durable Object in workerd: behind its output gate, answered once it is on disk; the large ledger is " +
+      "published meanwhile, a small one mostly afterwards, which the sums show";
     const appending = await compareBatches(durability, openSmall, count => append(at("large"), count));
     return [appending, tableOfStorage(storage), tableOfStarts(starts)];
   } finally {
