@@ -1,7 +1,7 @@
 // The Durable Object shells: they hand the platform's storage, clock and buckets to the ledger and the
 // anchor writer, take calls in and keep the alarms. Nothing is decided here.
 import { DurableObject } from "cloudflare:workers";
-import type { Ledger as EdgeLedger, LedgerStatus } from "../src/edge/ledger.ts";
+import type { AnchorStatus, Ledger as EdgeLedger, LedgerStatus, Trouble } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
 import { bucketArchive, objectSql } from "../src/hosts/stores.ts";
 import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
@@ -94,7 +94,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       const archive = bucketArchive(env.ARCHIVE);
       const published = async (path: string) => (await archive.get(`${name}/${path}`))?.bytes;
       const newestAnchor = async () =>
-        readNewestAnchor(bucketArchive(env.ANCHORS), await anchorObject(env).latest());
+        readNewestAnchor(bucketArchive(env.ANCHORS), (await anchorObject(env).status()).latest);
       this.#ledger = new Ledger({
         sql: objectSql(ctx.storage),
         issuer: policy.issuer,
@@ -174,6 +174,8 @@ function anchorObject(env: Env): DurableObjectStub<AnchorObject> {
 export class AnchorObject extends DurableObject<Env> {
   #anchorer!: Anchorer;
   #intervalMs!: number;
+  /** Why the last attempt wrote no anchor, if it failed. */
+  #trouble: Trouble | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -200,16 +202,19 @@ export class AnchorObject extends DurableObject<Env> {
     }
   }
 
-  /** The newest epoch that is known to be written. */
-  async latest(): Promise<number | undefined> {
-    return this.#anchorer.latest();
+  async status(): Promise<AnchorStatus> {
+    const latest = this.#anchorer.latest();
+    return { ...(latest !== undefined && { latest }), ...(this.#trouble && { trouble: this.#trouble }) };
   }
 
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + this.#intervalMs);
     try {
       await this.#anchorer.anchor();
+      this.#trouble = undefined;
     } catch (error) {
+      const code = error instanceof Fault ? error.code : "unavailable";
+      this.#trouble = { code, reason: (error as Error).message };
       console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);
     }
   }

@@ -66,8 +66,17 @@ async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
     const { status, headers, end } = readHead(rest, what);
     rest = rest.subarray(end);
     const isNext = /^HTTP\/[\d.]+ \d{3}/.test(new TextDecoder("latin1").decode(rest.subarray(0, 20)));
-    if (isNext && (/^[13]/.test(String(status)) || !headers.has("audit-receipt"))) continue;
     const receipt = headers.get("audit-receipt");
+    if (isNext && (status < 200 || receipt === null)) continue;
+    if (isNext && status >= 300 && status < 400) {
+      // Its body may have been made to look like a response with a receipt of another exchange.
+      throw new Undecided(
+        `${what}: a redirect with a receipt of its own, and something like a response after it`,
+        {
+          expected: "one response (curl without -L)",
+        },
+      );
+    }
     if (receipt === null) {
       throw new Undecided(`${what}: the response carries no receipt`, {
         expected: "a header field Audit-Receipt",

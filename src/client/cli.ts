@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError } from "commander";
 import {
   type AuditCommandOptions,
   auditCommand,
+  doctorCommand,
   type FetchOptions,
   fetchCommand,
   type ProofOptions,
@@ -94,6 +95,7 @@ function describeProgram(run: Run, version: string): Command {
   addProof(program, run);
   addAudit(program, run);
   addTrust(program, run);
+  addDoctor(program, run);
   return program;
 }
 
@@ -211,6 +213,21 @@ function addTrust(program: Command, run: Run): void {
     .addHelpText("after", examples("counterfoil trust https://api.example.com -o trust.json"))
     .action((url: string, options: { output?: string } & CommonOptions) =>
       run.answer(options, url, true, platform => trustCommand(platform, url, options)),
+    );
+}
+
+function addDoctor(program: Command, run: Run): void {
+  program
+    .command("doctor")
+    .summary("say how an edge is, and what to do about it")
+    .description(
+      "Asks an edge whether its ledgers take records and its anchors are written, and explains what has halted and the ways out. Exit 1 when something is not well.",
+    )
+    .argument("<url>", "the API, or its reserved prefix")
+    .option("--json", "the state as JSON")
+    .addHelpText("after", examples("counterfoil doctor https://api.example.com"))
+    .action((url: string, options: CommonOptions) =>
+      run.answer(options, url, false, platform => doctorCommand(platform, url)),
     );
 }
 

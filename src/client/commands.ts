@@ -4,6 +4,7 @@ import type { SeenExchange, Verdict } from "../receipt/verify.ts";
 import { type Archive, openFolderArchive, openRemoteArchive } from "./archive.ts";
 import { audit } from "./audit.ts";
 import { type Capture, readCapture, requireReceipt } from "./capture.ts";
+import { examine } from "./doctor.ts";
 import { listUncompared, makeExchange, takeReceipt, verifyMade, verifyTrusted } from "./exchange.ts";
 import { Undecided } from "./outcome.ts";
 import type { Platform, WireRequest } from "./platform.ts";
@@ -124,6 +125,11 @@ export async function auditCommand(
   const kept = options.anchor === undefined ? {} : { keptAnchor: await readAnchor(platform, options.anchor) };
   const report = await audit({ archive, trust: source.trust, ...kept });
   return describeAudit(report, address, source);
+}
+
+/** Says how an edge is, and what to do about it. */
+export async function doctorCommand(platform: Platform, where: string): Promise<Answer> {
+  return examine(platform, await findPrefix(platform, where));
 }
 
 /** Fetches a trust document, so that it can be kept. */

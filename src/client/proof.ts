@@ -1,14 +1,23 @@
 // Proofs: fetched from the operator, believed only after they were checked.
 import { openAnchor } from "../receipt/anchor.ts";
 import { parseReceipt, type Receipt } from "../receipt/receipt.ts";
-import type { Trust } from "../receipt/trust.ts";
+import { findLedger, type Trust } from "../receipt/trust.ts";
 import type { Verdict } from "../receipt/verify.ts";
-import { parseCheckpoint } from "../tlog/checkpoint.ts";
+import { encodeBase64 } from "../tlog/base64.ts";
+import { openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
 import { parseNote } from "../tlog/note.ts";
-import { parseProof } from "../tlog/proof.ts";
+import { formatProof, parseProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
-import { checkConsistency, planConsistency } from "../tlog/tree.ts";
+import { TILE_WIDTH, tileAt, tileHashes } from "../tlog/tile.ts";
+import {
+  checkConsistency,
+  checkInclusion,
+  equalBytes,
+  planConsistency,
+  planInclusion,
+} from "../tlog/tree.ts";
+import { openRemoteArchive } from "./archive.ts";
 import { verifyTrusted } from "./exchange.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
@@ -39,12 +48,65 @@ export async function fetchProof(
   waitS: number,
 ): Promise<FetchedProof> {
   const address = `${url.replace(/\/proof$/, "")}/proof`;
-  const bytes = await waitForProof(platform, address, waitS);
+  const bytes = await waitForProof(platform, address, waitS).catch(async error => {
+    const made = receipt && (await proveFromTiles(platform, address, receipt, trust).catch(onlyFaults));
+    if (made) return new TextEncoder().encode(made);
+    throw error;
+  });
   const proof = new TextDecoder().decode(bytes);
   const carried = carriedReceipt(proof, address);
   if (receipt !== undefined) requireSameExchange(parseReceipt(receipt), parseReceipt(carried));
   const verdict = await verifyTrusted({ receipt: carried, proof }, trust);
   return { bytes, verdict };
+}
+
+/**
+ * Makes the proof of a receipt from the published checkpoint and its hash tiles, which are public: for an
+ * operator who does not give it, because he has forgotten the exchange, or would like to.
+ * @returns undefined when the published tree does not reach the entry.
+ * @throws Fault `forked` when another entry stands at its place: the receipt is proof of misbehaviour then.
+ */
+async function proveFromTiles(
+  platform: Platform,
+  address: string,
+  receipt: string,
+  trust: Trust,
+): Promise<string | undefined> {
+  const { entry } = (await verifyTrusted({ receipt }, trust)).receipt;
+  const { index, origin } = entry.header;
+  const ledger = findLedger(trust, origin);
+  const archive = openRemoteArchive(platform, address.replace(/receipts\/[^/]*\/proof$/, ""), undefined);
+  const get: Get = path => archive.get(`${ledger.name}/${path}`);
+  const note = await get("checkpoint");
+  if (note === undefined) return undefined;
+  const { checkpoint } = await openCheckpoint(note, ledger.keys);
+  const { size, root } = checkpoint;
+  if (index >= size) return undefined;
+  const plan = planInclusion(index, size);
+  const proof = plan.prove(await readTiles(get, plan.tiles));
+  const tile = tileAt(0, Math.floor(index / TILE_WIDTH), size)!;
+  const [data] = await readTiles(get, [tile]);
+  const leaf = tileHashes(tile, data!)[index % TILE_WIDTH]!;
+  // What stands there is under the signed root, or it is nobody's word.
+  checkInclusion({ index, size, leaf, root, proof });
+  if (!equalBytes(leaf, entry.leaf)) {
+    throw new Fault(
+      "forked",
+      `entry ${index}: the published tree has another entry there than your receipt's`,
+      {
+        expected: `leaf hash ${encodeBase64(entry.leaf)}`,
+        found: `leaf hash ${encodeBase64(leaf)}`,
+        index,
+      },
+    );
+  }
+  const extra = new TextEncoder().encode(receipt);
+  return formatProof({ extra, index, hashes: proof, checkpoint: new TextDecoder().decode(note) });
+}
+
+/** What cannot be read settles nothing; what contradicts itself does. */
+function onlyFaults(error: unknown): undefined {
+  if (error instanceof Fault) throw error;
 }
 
 /** The receipt in the extra line of a proof. @throws Fault when it is no proof; Undecided when it carries none */

@@ -10,10 +10,25 @@ export interface Ledger {
   status(): Promise<LedgerStatus>;
 }
 
+/** Something that a person has to look at. */
+export interface Trouble {
+  /** A fault code, or `unavailable` for what may pass by itself. */
+  readonly code: string;
+  readonly reason: string;
+}
+
 export interface LedgerStatus {
   readonly size: number;
   readonly published: number;
-  readonly halted?: { readonly code: string; readonly reason: string };
+  /** Why it takes no records, if it does not. */
+  readonly halted?: Trouble;
+}
+
+export interface AnchorStatus {
+  /** The newest epoch that is known to be written. */
+  readonly latest?: number;
+  /** Why the last attempt wrote none, if it failed. */
+  readonly trouble?: Trouble;
 }
 
 /** A record did not become durable within the bound, or was refused. Nothing may be released. */

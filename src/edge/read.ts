@@ -19,7 +19,7 @@ import { formatProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
 import { parseTilePath } from "../tlog/tile.ts";
 import { planInclusion } from "../tlog/tree.ts";
-import type { Ledger } from "./ledger.ts";
+import type { AnchorStatus, Ledger } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
 import { problem } from "./problem.ts";
 
@@ -31,8 +31,7 @@ export interface ReadOptions {
   /** Objects of the archive, by key, and anchors likewise. */
   readonly archive: Get;
   readonly anchors: Get;
-  /** The newest epoch. */
-  readonly latestAnchor: () => Promise<number | undefined>;
+  readonly anchorStatus: () => Promise<AnchorStatus>;
   /** Hex SHA-256 of the operator's bearer token. */
   readonly operatorTokenSha256: string | undefined;
 }
@@ -56,14 +55,14 @@ const decoder = new TextDecoder();
 
 /** @returns the handler of everything below the reserved prefix. */
 export function createReader(options: ReadOptions): (request: Request) => Promise<Response> {
-  const { policy, trust, anchors, latestAnchor } = options;
+  const { policy, trust, anchors, anchorStatus } = options;
   const router = Router<IRequest, []>({ base: policy.prefix.slice(0, -1) });
   router
     .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
     .get("/health", () => health(options))
-    .get("/anchors", async () => json({ latest: (await latestAnchor()) ?? null }))
+    .get("/anchors", async () => json({ latest: (await anchorStatus()).latest ?? null }))
     .get("/anchors/:epoch", async ({ params }) => {
       const epoch = /^(\d{1,10})(\.jws)?$/.exec(params.epoch!)?.[1];
       if (epoch === undefined) return notFound("an anchor's epoch is a number of at most 10 digits");
@@ -88,20 +87,23 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
   };
 }
 
-/** Whether every ledger takes records, how far it is, and why not if it does not: 200 only if all do. */
-async function health({ ledgers }: ReadOptions): Promise<Response> {
-  const states = await Promise.all(
-    [...ledgers].map(async ([name, connect]) => {
-      try {
-        const status = await connect().status();
-        return { name, state: status.halted === undefined ? "open" : "halted", ...status };
-      } catch {
-        return { name, state: "unreachable" };
-      }
-    }),
+/** Whether every ledger takes records and anchors are written, how far they are, and why not: 200 only if all is well. */
+async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response> {
+  const unreachable = { state: "unreachable" };
+  const states = [...ledgers].map(async ([name, connect]) => {
+    const status = await connect()
+      .status()
+      .catch(() => undefined);
+    if (status === undefined) return { name, ...unreachable };
+    return { name, state: status.halted === undefined ? "open" : "halted", ...status };
+  });
+  const anchors = anchorStatus().then(
+    status => ({ state: status.trouble === undefined ? "open" : "failing", ...status }),
+    () => unreachable,
   );
-  const well = states.every(({ state }) => state === "open");
-  return new Response(`${JSON.stringify({ ledgers: states })}\n`, {
+  const report = { ledgers: await Promise.all(states), anchors: await anchors };
+  const well = [...report.ledgers, report.anchors].every(({ state }) => state === "open");
+  return new Response(`${JSON.stringify(report)}\n`, {
     status: well ? 200 : 503,
     headers: { "content-type": "application/json", "cache-control": "no-store" },
   });

@@ -36,7 +36,7 @@ async function start(env: Env): Promise<App> {
     ),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
-    latestAnchor: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).latest(),
+    anchorStatus: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).status(),
     operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
     platform,
     sources: { now: Date.now, random: count => crypto.getRandomValues(new Uint8Array(count)) },

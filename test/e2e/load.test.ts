@@ -1,4 +1,4 @@
-// The promises of the main job, under load and across the death of the process, in real workerd.
+// The promise of the main job under load, in real workerd. What happens when it is killed: kill.test.ts.
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,36 +61,9 @@ describe("an edge under load", () => {
   test("gives 1,000 concurrent requests 1,000 distinct places, each included under the anchored root", async () => {
     const receipts = await load(1000, 100);
     const keys = await receiptKeys();
-    const copy = await pullChecked(edge, 1000);
+    // Entry 0 is the ledger's own: its genesis.
+    const copy = await pullChecked(edge, 1001);
     const indexes = receipts.map(receipt => checkReceipt(receipt, copy, keys)).sort((a, b) => a - b);
-    expect(indexes).toEqual(Array.from({ length: 1000 }, (_, index) => index));
-  });
-
-  test("keeps every receipt that a client got when it is killed, and goes on where it stopped", async () => {
-    const receipts: string[] = [];
-    for (let round = 0; round < 3; round++) {
-      const enough = Promise.withResolvers<void>();
-      const client = async () => {
-        for (;;) {
-          const answer = await send(`${edge.url}/round/${round}`).catch(() => undefined);
-          if (answer === undefined) return;
-          if (answer.headers["audit-receipt"]) receipts.push(answer.headers["audit-receipt"] as string);
-          if (receipts.length >= (round + 1) * 150) enough.resolve();
-        }
-      };
-      const clients = Array.from({ length: 20 }, client);
-      await enough.promise;
-      await edge.killWorkerd();
-      await Promise.all(clients);
-      edge = await start();
-    }
-    const { headers } = await send(`${edge.url}/after`);
-    receipts.push(headers["audit-receipt"] as string);
-    const keys = await receiptKeys();
-    const last = JSON.parse(Buffer.from(receipts.at(-1)!.split(".")[0]!, "base64url").toString()).index;
-    const copy = await pullChecked(edge, last + 1);
-    const indexes = receipts.map(receipt => checkReceipt(receipt, copy, keys));
-    expect(new Set(indexes).size).toBe(receipts.length);
-    expect(Math.max(...indexes)).toBe(last);
+    expect(indexes).toEqual(Array.from({ length: 1000 }, (_, n) => n + 1));
   });
 });

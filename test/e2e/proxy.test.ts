@@ -432,7 +432,8 @@ describe("the read side", () => {
   });
 
   test("says how the ledgers are", async () => {
-    const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+    const { ledgers, anchors } = JSON.parse((await read(edge, "health")).toString());
+    expect(anchors.state).toBe("open");
     expect(ledgers).toMatchObject([{ name: "main", state: "open", size: expect.any(Number) }]);
   });
 });

@@ -10,7 +10,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/tlog": [HASH],
   "src/receipt": ["src/tlog", HASH, "jose", "uuid", "valibot"],
   "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "valibot"],
-  "src/client": ["src/receipt", "src/tlog", HASH, "commander"],
+  "src/client": ["src/receipt", "src/tlog", HASH, "commander", "valibot"],
   durable: ["src/receipt", "src/tlog"],
 };
 

@@ -35,10 +35,17 @@ describe("a response as curl prints it", () => {
   test.each([
     ["an interim response", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"],
     ["the answer of a proxy to CONNECT", "HTTP/1.1 200 Connection established\r\n\r\n"],
-    ["a redirect that was followed", "HTTP/1.1 302 Found\r\nLocation: /b\r\nAudit-Receipt: x\r\n\r\n"],
+    ["a redirect that was followed", "HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n"],
   ])("may come after %s", async (_, before) => {
     const capture = await read(`${before}HTTP/1.1 200 OK\r\n${fields}\r\nhello`);
     expect([capture.receipt, capture.status, textOf(capture)]).toEqual([receipt, 200, "hello"]);
+  });
+
+  test("is not told from the body of a redirect that has a receipt of its own", async () => {
+    const redirect = "HTTP/1.1 302 Found\r\nAudit-Receipt: x\r\n\r\n";
+    await expect(read(`${redirect}HTTP/1.1 200 OK\r\n${fields}\r\nhello`)).rejects.toThrow(
+      "a redirect with a receipt",
+    );
   });
 
   test("may have a body that looks like a response", async () => {

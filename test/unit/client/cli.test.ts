@@ -5,10 +5,12 @@ import { concatenate } from "../../../src/client/remote.ts";
 import { digestOf } from "../../../src/receipt/digest.ts";
 import { parseReceipt } from "../../../src/receipt/receipt.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
+import { Fault } from "../../../src/tlog/fault.ts";
+import { parseProof } from "../../../src/tlog/proof.ts";
 import { createWorld, fixedKey, ISSUER, LEDGER, plainJti, type World } from "../../world.ts";
 import { copyOf, flip, grow } from "./archives.ts";
 import { Desk } from "./desk.ts";
-import { OPERATOR_TOKEN, openEdge } from "./edge.ts";
+import { OPERATOR_TOKEN, openEdge, type Send } from "./edge.ts";
 
 const URL_OF = `${ISSUER}/v1/orders?page=2`;
 const PREFIX = `${ISSUER}/.well-known/audit/`;
@@ -47,6 +49,18 @@ function alter(
     if (!matches(request.url)) return response;
     const body = await wholeOf(response);
     return { ...response, body: streamOf(body), ...change(response, body) };
+  };
+}
+
+/** An edge that says of every exchange that there never was one. */
+function forgetful(send: Send): Send {
+  return async request => {
+    if (!request.url.includes("/receipts/")) return send(request);
+    return {
+      status: 404,
+      headers: new Headers(),
+      body: streamOf('{"detail":"there is no exchange of this id"}'),
+    };
   };
 }
 
@@ -460,10 +474,58 @@ describe("counterfoil proof", () => {
     expect([code, json.code]).toEqual([1, "mismatched"]);
   });
 
+  test("makes the proof from the public tiles when the operator has forgotten the exchange", async () => {
+    const [receipt] = await world.append({});
+    await world.publish();
+    desk.write("receipt.jws", receipt!);
+    desk.send = forgetful(desk.send);
+    expect(await desk.run("proof", "receipt.jws", "--trust", "trust.json", "--wait", "0")).toBe(0);
+    expect(parseProof(desk.out).index).toBe(parseReceipt(receipt!).entry.header.index);
+  });
+
+  test("finds that another entry stands where a genuine receipt says it was placed", async () => {
+    const [receipt] = await world.append({});
+    desk.write("receipt.jws", receipt!);
+    const rewound = await createWorld();
+    await rewound.append(...Array.from({ length: 30 }, () => ({ ms: 99 })));
+    await rewound.publish();
+    desk.send = forgetful(openEdge(rewound, () => new Response("x")).send);
+    const { code, json } = await desk.runJson("proof", "receipt.jws", "--trust", "trust.json", "--wait", "0");
+    expect([code, json.code, json.index]).toEqual([1, "forked", parseReceipt(receipt!).entry.header.index]);
+  });
+
   test("says that there is no such exchange", async () => {
     const { jti } = parseReceipt((await world.append({}))[0]!).entry.record;
     expect(await desk.run("proof", `${PREFIX}receipts/not-${jti}`, "--wait", "0")).toBe(2);
     expect(desk.err).toContain("there is no exchange of this id");
+  });
+});
+
+describe("counterfoil doctor", () => {
+  test("says that all is well, and how far the ledgers are", async () => {
+    await world.append({});
+    await world.publish();
+    expect(await desk.run("doctor", ISSUER)).toBe(0);
+    expect(desk.out).toMatch(/^well /);
+    expect(desk.out).toMatch(/^ledger main +open, 2 entries, 2 published$/m);
+  });
+
+  test("explains why a ledger has halted, and the ways out", async () => {
+    world.ledger.halt(new Fault("rolled-back", "storage is older than what was published"));
+    expect(await desk.run("doctor", ISSUER)).toBe(1);
+    expect(desk.out).toMatch(
+      /^ledger main +halted \(rolled-back\): storage is older than what was published$/m,
+    );
+    expect(desk.out).toContain("restore the storage that was current");
+    expect((await desk.runJson("doctor", ISSUER)).json).toMatchObject({
+      outcome: "wrong",
+      ledgers: [{ name: "main", state: "halted", halted: { code: "rolled-back" } }],
+    });
+  });
+
+  test("cannot tell where there is no edge", async () => {
+    desk.send = async () => ({ status: 404, headers: new Headers(), body: streamOf("") });
+    expect(await desk.run("doctor", ISSUER)).toBe(2);
   });
 });
 

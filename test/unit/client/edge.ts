@@ -23,7 +23,11 @@ export function openEdge(
   const connection = {
     append: (records: string[]) => ledger.append(records),
     find: (jti: string) => ledger.find(jti),
-    status: async () => ({ size: ledger.store.head().frontier.size, published: ledger.store.published() }),
+    status: async () => ({
+      size: ledger.store.head().frontier.size,
+      published: ledger.store.published(),
+      ...(ledger.halted && { halted: { code: ledger.halted.code, reason: ledger.halted.message } }),
+    }),
   };
   let seeds = 0;
   const app = createApp({
@@ -31,7 +35,7 @@ export function openEdge(
     ledgers: new Map([[LEDGER, () => connection]]),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
-    latestAnchor: async () => (anchors.objects.size === 0 ? undefined : anchors.objects.size - 1),
+    anchorStatus: async () => (anchors.objects.size === 0 ? {} : { latest: anchors.objects.size - 1 }),
     operatorTokenSha256: createHash("sha256").update(OPERATOR_TOKEN).digest("hex"),
     platform: {
       send: async (url, init) => upstream(new Request(url, init)),
@@ -48,11 +52,7 @@ export function openEdge(
         headers: [...headers.map(([name, value]): [string, string] => [name, value]), ...lengthOf(body)],
         ...(body && { body: body as BodyInit }),
       });
-      const context = {
-        caller: { address: "192.0.2.1" },
-        waitUntil: (work: Promise<unknown>) => begun.push(work),
-      };
-      const response = await app(request, context);
+      const response = await app(request, { waitUntil: work => begun.push(work) });
       return { status: response.status, headers: response.headers, body: response.body ?? nothing() };
     },
     settle: () => Promise.all(begun),

@@ -1,0 +1,91 @@
+// The doctor: what an edge says of its own state, and what a person can do about it.
+import * as v from "valibot";
+import { readJson } from "../receipt/shape.ts";
+import { Undecided, undecidedIfFaulty } from "./outcome.ts";
+import type { Platform } from "./platform.ts";
+import type { Answer } from "./print.ts";
+import { readUrl } from "./remote.ts";
+
+const Trouble = v.object({ code: v.string(), reason: v.string() });
+
+const HealthSchema = v.object({
+  ledgers: v.array(
+    v.object({
+      name: v.string(),
+      state: v.picklist(["open", "halted", "unreachable"]),
+      size: v.optional(v.number()),
+      published: v.optional(v.number()),
+      halted: v.optional(Trouble),
+    }),
+  ),
+  anchors: v.object({
+    state: v.picklist(["open", "failing", "unreachable"]),
+    latest: v.optional(v.number()),
+    trouble: v.optional(Trouble),
+  }),
+});
+
+type Health = v.InferOutput<typeof HealthSchema>;
+
+/** What to do about each code with which a ledger halts, or anchoring stops. */
+const WAYS_OUT: Readonly<Record<string, string>> = {
+  "rolled-back":
+    "restore the storage that was current (or the archive, if it is the archive that is old); or leave this ledger as it is, readable and provable, and name a new one in wrangler.toml",
+  forked:
+    "two trees contradict each other: find out which copy was altered or restored, put back the one that was anchored, and keep both for whoever investigates",
+  missing: "put back what was deleted from the archive or the anchor store, from a copy",
+  tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
+  "unknown-key": "put back the signing key that the ledger began with: rotation of keys is not supported yet",
+  unavailable: "wait, or see to it that the archive can be reached: it is tried again by itself",
+};
+
+/**
+ * Reads what an edge says of itself.
+ * @throws Undecided when it says nothing, or nothing that can be read.
+ */
+export async function examine(platform: Platform, prefix: string): Promise<Answer> {
+  const { status, body } = await readUrl(platform, `${prefix}health`);
+  if (status !== 200 && status !== 503) {
+    throw new Undecided(`${prefix}health: no edge answers here`, {
+      expected: "status 200 or 503",
+      found: `status ${status}`,
+    });
+  }
+  const health = await undecidedIfFaulty(`${prefix}health`, () =>
+    readJson(HealthSchema, new TextDecoder().decode(body), "health"),
+  );
+  const troubles = [...health.ledgers.map(({ halted }) => halted), health.anchors.trouble].filter(
+    t => t !== undefined,
+  );
+  const isWell = [...health.ledgers, health.anchors].every(({ state }) => state === "open");
+  return {
+    outcome: isWell ? "proven" : "wrong",
+    rows: [
+      isWell ? ["well", "every ledger takes records, and anchors are written"] : ["not well", prefix],
+      ...describeHealth(health),
+      ...[...new Set(troubles.map(({ code }) => code))].map(
+        code => [`what to do`, WAYS_OUT[code] ?? `see docs/architecture.md on "${code}"`] as const,
+      ),
+    ],
+    json: { ...health },
+  };
+}
+
+function describeHealth({ ledgers, anchors }: Health): (readonly [string, string])[] {
+  const { state, latest, trouble } = anchors;
+  return [
+    ...ledgers.map(({ name, state, size, published, halted }) => {
+      const counts = size === undefined ? "" : `, ${size} entries, ${published} published`;
+      return [
+        `ledger ${name}`,
+        halted ? `${state} (${halted.code}): ${halted.reason}` : `${state}${counts}`,
+      ] as const;
+    }),
+    [
+      "anchors",
+      trouble
+        ? `${state} (${trouble.code}): ${trouble.reason}`
+        : `${state}, ${latest === undefined ? "none yet" : `newest ${latest}`}`,
+    ],
+  ];
+}
