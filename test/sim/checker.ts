@@ -75,7 +75,8 @@ export class Checker {
 
   /** For errors that nobody else would hear of. */
   readonly caught = (error: unknown): void => {
-    this.violation ??= error instanceof Violation ? error : new Violation(`${(error as Error).stack ?? error}`);
+    this.violation ??=
+      error instanceof Violation ? error : new Violation(`${(error as Error).stack ?? error}`);
   };
 
   /** A client is going to send this record: it may come to be in the ledger. */
@@ -95,7 +96,10 @@ export class Checker {
       }
       return;
     }
-    const rows = disk.read("SELECT idx, text, leaf FROM entry WHERE idx >= ? ORDER BY idx", this.entries.length);
+    const rows = disk.read(
+      "SELECT idx, text, leaf FROM entry WHERE idx >= ? ORDER BY idx",
+      this.entries.length,
+    );
     for (const { idx, text, leaf } of rows) {
       if (idx !== this.entries.length) this.fail(`entry ${idx} follows entry ${this.entries.length - 1}`);
       this.#add(text as string, leaf as Bytes);
@@ -103,7 +107,11 @@ export class Checker {
     const { size } = this.tree;
     if (head.size !== size) this.fail(`storage says that it has ${head.size} entries, it has ${size}`);
     this.#same(head.frontier as Bytes, Buffer.concat(this.tree.edge(size)), `the frontier at ${size}`);
-    this.#same(head.chain as Bytes, this.tree.leaves[size - 1] ?? Buffer.alloc(32), `the chain head at ${size}`);
+    this.#same(
+      head.chain as Bytes,
+      this.tree.leaves[size - 1] ?? Buffer.alloc(32),
+      `the chain head at ${size}`,
+    );
     if (head.at !== this.lastAtMs) this.fail(`the head says ${head.at}, its newest entry ${this.lastAtMs}`);
     if ((head.published as number) > this.checkpointSize) {
       this.fail(`storage says that ${head.published} are published, the archive ${this.checkpointSize}`);
@@ -129,7 +137,8 @@ export class Checker {
     const name = `${jti} ${stage}`;
     const before = this.places.get(name);
     if (before !== undefined) this.fail(`${what}: ${name} is at ${before} already`);
-    if ((index === 0) !== (control?.type === "genesis")) this.fail(`${what}: genesis is not at the beginning`);
+    if ((index === 0) !== (control?.type === "genesis"))
+      this.fail(`${what}: genesis is not at the beginning`);
     if (stage !== "control" && !this.#submitted.get(name)?.has(record)) {
       this.fail(`${what}: a record that nobody has sent: ${record}`);
     }
@@ -198,7 +207,8 @@ export class Checker {
     if (name !== origin || !verify(null, Buffer.from(`${text}\n`), checkpointKey, signature)) {
       this.fail(`a checkpoint that is not ours: ${note}`);
     }
-    if (size < this.checkpointSize) this.fail(`the checkpoint shrinks from ${this.checkpointSize} to ${size}`);
+    if (size < this.checkpointSize)
+      this.fail(`the checkpoint shrinks from ${this.checkpointSize} to ${size}`);
     if (size > this.tree.size) this.fail(`a checkpoint of ${size}, only ${this.tree.size} are durable`);
     this.#same(Buffer.from(root!, "base64"), this.tree.root(size), `the root of the checkpoint of ${size}`);
     for (const path of this.#tilePaths(this.checkpointSize, size)) {
@@ -221,13 +231,18 @@ export class Checker {
     }
     const before = this.newestAnchor;
     const expected = before === undefined ? 0 : before.epoch + 1;
-    if (typ !== "audit-anchor+jwt" || epoch !== expected || key !== `anchors/${String(epoch).padStart(10, "0")}.jws`)
+    if (
+      typ !== "audit-anchor+jwt" ||
+      epoch !== expected ||
+      key !== `anchors/${String(epoch).padStart(10, "0")}.jws`
+    )
       this.fail(`${key}: epoch ${epoch}, expected ${expected}`);
     if (prev !== (before?.digest ?? FIRST_PREV)) this.fail(`${key}: does not follow the anchor before it`);
     const [{ origin, size, root, head, checkpoint }] = ledgers;
     if (ledgers.length !== 1 || origin !== this.#options.origin) this.fail(`${key}: pins another ledger`);
     if (size < (before?.size ?? 0)) this.fail(`${key}: pins ${size} after ${before!.size}`);
-    if (this.#notes.get(size) !== checkpoint) this.fail(`${key}: pins a checkpoint that never was, of ${size}`);
+    if (this.#notes.get(size) !== checkpoint)
+      this.fail(`${key}: pins a checkpoint that never was, of ${size}`);
     this.#same(Buffer.from(root, "base64"), this.tree.root(size), `${key}: root of ${size}`);
     this.#same(Buffer.from(head, "base64url"), this.tree.leaves[size - 1]!, `${key}: head of ${size}`);
     this.newestAnchor = { epoch, size, digest: hash("sha256", jws, "base64url") };
@@ -283,12 +298,28 @@ export class Checker {
     }
   }
 
+  /** Every partial tile in the archive must be known to storage, or it will stay there for ever. */
+  checkPartials(disk: Disk): void {
+    const known = new Set(
+      disk
+        .read("SELECT level, n, width FROM partial")
+        .map(
+          ({ level, n, width }) =>
+            `${this.#options.ledger}/tile/${level}/${position(n as number)}.p/${width}`,
+        ),
+    );
+    for (const key of this.archive.keys()) {
+      if (key.includes(".p/") && !known.has(key)) this.fail(`${key} was forgotten`);
+    }
+  }
+
   /** Everything once more, with the reference implementation of the tree and from nothing but the entries. */
   checkWhole(): void {
     const leaves = this.entries.map(({ text }) => leafHash(text));
     const root = mthOfLeaves(leaves);
     this.#same(root, this.tree.root(leaves.length), "the model's root");
-    for (const [size, signed] of this.#roots) this.#same(signed, mthOfRange(leaves, 0, size), `root of ${size}`);
+    for (const [size, signed] of this.#roots)
+      this.#same(signed, mthOfRange(leaves, 0, size), `root of ${size}`);
     const { ledger, tileWidth } = this.#options;
     for (const key of this.archive.keys()) {
       const bytes = this.archive.peek(key)!;

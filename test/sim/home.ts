@@ -60,7 +60,9 @@ export class Home<O extends Running> {
 
   /** All instances that run. */
   running(): O[] {
-    return [this.#current, ...this.#others].filter(object => object !== undefined && !object.instance.dead) as O[];
+    return [this.#current, ...this.#others].filter(
+      object => object !== undefined && !object.instance.dead,
+    ) as O[];
   }
 
   get alarmIsDue(): boolean {
@@ -106,10 +108,11 @@ export class Home<O extends Running> {
   crash(): void {
     const running = this.running();
     if (running.length === 0) return;
-    const { instance } = this.#around.random.pick(running);
-    const alarmed = this.#alarmed.delete(instance);
-    instance.die();
-    if (alarmed) this.#retryAlarm();
+    this.#crash(this.#around.random.pick(running).instance);
+  }
+
+  crashAll(): void {
+    for (const { instance } of this.running()) this.#crash(instance);
   }
 
   /** The platform takes the present instance for dead and will start another, but it lives on. */
@@ -151,6 +154,12 @@ export class Home<O extends Running> {
   endOthers(): void {
     for (const { instance } of this.#others) instance.die();
     this.#others = [];
+  }
+
+  #crash(instance: Instance): void {
+    const alarmed = this.#alarmed.delete(instance);
+    instance.die();
+    if (alarmed) this.#retryAlarm();
   }
 
   #present(): O {

@@ -2,18 +2,17 @@
 // same order of steps: calls come in, alarms are kept, nothing is decided.
 import type { Anchorer } from "../../durable/anchor.ts";
 import type { Ledger } from "../../durable/ledger.ts";
-import type { Placement } from "../../src/receipt/placement.ts";
 import type { SigningKey } from "../../src/receipt/key.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import type { TrustedLedger } from "../../src/receipt/trust.ts";
 import type { NoteSigner } from "../../src/tlog/note.ts";
 import type { Bucket } from "./bucket.ts";
+import { ISSUER } from "./exchanges.ts";
 import type { Instance } from "./instance.ts";
 import type { System } from "./system.ts";
 
-export const ISSUER = "https://api.example.com";
 export const ORIGIN = "api.example.com/audit/main";
 export const LEDGER = "main";
-export const POLICY = "1f3870be";
 
 const PUBLISH_DELAY_MS = 1000;
 const RETRY_DELAY_MS = 10_000;
@@ -22,6 +21,8 @@ const ANCHOR_INTERVAL_MS = 5000;
 /** What both objects are given. */
 export interface Setting {
   readonly system: System;
+  /** The hash of the policy; those that start after a change know the new one. */
+  policy: string;
   readonly archive: Bucket;
   readonly anchors: Bucket;
   readonly receiptKid: string;
@@ -55,7 +56,11 @@ export class LedgerObject {
       sql: instance.sql(),
       issuer: ISSUER,
       origin: ORIGIN,
-      identity: { receipt: receiptKid, checkpoint: system.formatVerifierKey(signer.key), policy: POLICY },
+      identity: {
+        receipt: receiptKid,
+        checkpoint: system.formatVerifierKey(signer.key),
+        policy: setting.policy,
+      },
       published,
       now: () => instance.now(),
       random: count => instance.random(count),

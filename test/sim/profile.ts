@@ -1,5 +1,5 @@
 // What may go wrong in a simulation, and how often. Every seed draws its own: some faults are left out
-// altogether, so that others are met undisturbed (swarm testing).
+// altogether, so that others are met undisturbed (swarm testing), and some seeds look for one kind of trouble.
 import type { Random } from "./random.ts";
 
 /** Probabilities. The first group is per step, the second per operation. */
@@ -41,6 +41,7 @@ export interface Profile {
 const HOUR_MS = 3600 * 1000;
 
 export function drawProfile(random: Random): Profile {
+  if (random.chance(0.3)) return random.pick(FOCUSED);
   const sometimes = (most: number) => (random.chance(0.3) ? 0 : most * random.pick([0.1, 0.3, 1]));
   return {
     fresh: random.pick([0.02, 0.05, 0.1]),
@@ -81,3 +82,61 @@ export const CALM: Profile = {
   jumpMaxMs: 0,
   batchMax: 1,
 };
+
+/** Instances that go on over the same storage as others that have taken their places. */
+export const SHARED: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  split: 0.01,
+  fenced: 0.3,
+  alarm: 0.05,
+  batchMax: 40,
+};
+
+/** Instances that go on with what they remember, cut off from storage, after others have taken their places. */
+export const CUT_OFF: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  split: 0.02,
+  fenced: 0.85,
+  alarm: 0.2,
+  slow: 0.02,
+  batchMax: 4,
+};
+
+/** Storage that is put back to old states. */
+export const RESTORES: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  crash: 0.005,
+  restore: 0.02,
+  outage: 0.01,
+  batchMax: 4,
+};
+
+/** Clocks that jump by weeks, and records that come again. */
+export const WILD_CLOCKS: Profile = {
+  ...CALM,
+  fresh: 0.1,
+  crash: 0.005,
+  jump: 0.02,
+  jumpMaxMs: 40 * 24 * HOUR_MS,
+  lost: 0.2,
+  batchMax: 4,
+};
+
+/** One instance of each object, crashes, and a world that answers badly. */
+export const TROUBLE: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  crash: 0.02,
+  sabotage: 0.03,
+  alarm: 0.01,
+  outage: 0.01,
+  failure: 0.1,
+  twice: 0.05,
+  lost: 0.2,
+  batchMax: 4,
+};
+
+const FOCUSED = [TROUBLE, SHARED, CUT_OFF, RESTORES, WILD_CLOCKS];

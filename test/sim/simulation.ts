@@ -9,7 +9,7 @@ import { Clients } from "./clients.ts";
 import type { Image } from "./disk.ts";
 import { Home, type Running } from "./home.ts";
 import type { Sabotage, Surroundings } from "./instance.ts";
-import { AnchorObject, ISSUER, LEDGER, LedgerObject, ORIGIN, type Setting } from "./objects.ts";
+import { AnchorObject, LEDGER, LedgerObject, ORIGIN, type Setting } from "./objects.ts";
 import { CALM, drawProfile, type Profile } from "./profile.ts";
 import { Random } from "./random.ts";
 import { Schedule, settle } from "./schedule.ts";
@@ -62,6 +62,7 @@ class Simulation {
   readonly #clients: Clients;
   readonly #ledger: Home<LedgerObject>;
   readonly #anchor: Home<AnchorObject>;
+  readonly #setting: Setting;
   readonly #stepMs: number;
   readonly #ledgerSnapshots: { readonly image: Image; readonly size: number }[] = [];
   readonly #anchorSnapshots: Image[] = [];
@@ -89,6 +90,7 @@ class Simulation {
     checker.archive = archive;
     const setting: Setting = {
       system,
+      policy: "1f3870be",
       archive,
       anchors,
       receiptKid: receipt.kid,
@@ -102,6 +104,7 @@ class Simulation {
         checker.fail(`${instance.name}: a false alarm: ${error.stack}`);
       },
     };
+    this.#setting = setting;
     this.#ledger = new Home(this.#around, {
       name: "ledger",
       make: instance => new LedgerObject(instance, setting),
@@ -113,7 +116,8 @@ class Simulation {
       name: "anchor",
       make: instance => new AnchorObject(instance, setting),
       onConfirm: () => {},
-      mark: disk => disk.read("SELECT count(*) + total(epoch) + total(done) AS mark FROM anchor")[0]!.mark as number,
+      mark: disk =>
+        disk.read("SELECT count(*) + total(epoch) + total(done) AS mark FROM anchor")[0]!.mark as number,
     });
     this.#clients = new Clients(this.#around, checker, system, () => this.#ledger.reach());
   }
@@ -168,9 +172,11 @@ class Simulation {
     if (profile.restore > 0 && random.chance(0.005)) this.#snapshot();
     if (this.#undo !== undefined && this.schedule.step >= this.#undo.step) return this.#undoRestore();
     const home: Home<Running> = random.chance(0.7) ? this.#ledger : this.#anchor;
+    if (random.chance(profile.crash / 20)) return this.#note("deploy", () => this.#deploy());
     if (random.chance(profile.crash)) return this.#note("crash", () => home.crash());
     if (random.chance(profile.sabotage)) return this.#note("sabotage", () => this.#sabotage(home));
-    if (random.chance(home.exposed ? 3 * profile.split : profile.split / 3)) return this.#note("split", () => home.split(random.chance(profile.fenced)));
+    if (random.chance(home.exposed ? 3 * profile.split : profile.split / 3))
+      return this.#note("split", () => home.split(random.chance(profile.fenced)));
     if (random.chance(profile.alarm)) return this.#note("alarm", () => this.#ring(home));
     if (random.chance(profile.jump)) return this.#note("jump", () => this.#jump(home));
     if (random.chance(profile.leap)) {
@@ -183,7 +189,8 @@ class Simulation {
         this.#around.outageStep = this.schedule.step + random.between(1, 100);
       });
     }
-    if (random.chance(profile.restore)) return home === this.#ledger ? this.#restore() : this.#restoreAnchor();
+    if (random.chance(profile.restore))
+      return home === this.#ledger ? this.#restore() : this.#restoreAnchor();
     return false;
   }
 
@@ -195,9 +202,17 @@ class Simulation {
     }
   }
 
+  /** Everything is started anew, with another policy. */
+  #deploy(): void {
+    this.#setting.policy = this.#random.pick(["1f3870be", "00000001", "00000002"]);
+    for (const home of [this.#ledger, this.#anchor]) home.crashAll();
+  }
+
   #ring(home: Home<Running>): void {
     const running = home.running();
-    const givenUp = running.filter(({ instance }) => instance.givenUp && instance.wakeStep <= this.schedule.step);
+    const givenUp = running.filter(
+      ({ instance }) => instance.givenUp && instance.wakeStep <= this.schedule.step,
+    );
     const objects = givenUp.length > 0 && this.#random.chance(0.5) ? givenUp : running;
     if (objects.length > 0) home.ring(this.#random.pick(objects));
   }
@@ -228,9 +243,7 @@ class Simulation {
    */
   #restore(): boolean {
     const { checkpointSize, entries } = this.#checker;
-    const fit = this.#ledgerSnapshots.filter(
-      ({ size }) => size < checkpointSize || size === entries.length,
-    );
+    const fit = this.#ledgerSnapshots.filter(({ size }) => size < checkpointSize || size === entries.length);
     if (fit.length === 0 || this.#undo !== undefined) return false;
     const { image, size } = this.#random.pick(fit);
     for (const { instance } of this.#ledger.running()) if (!instance.fenced) instance.die();
@@ -239,7 +252,10 @@ class Simulation {
     this.#count("restore");
     this.schedule.note(`the ledger's storage is put back to ${size} entries, it had ${entries.length}`);
     if (size < checkpointSize) {
-      this.#undo = { image: this.#ledger.disk.image(), step: this.schedule.step + this.#random.between(20, 600) };
+      this.#undo = {
+        image: this.#ledger.disk.image(),
+        step: this.schedule.step + this.#random.between(20, 600),
+      };
       this.#checker.restoredSize = size;
     }
     this.#ledger.restore(image);
@@ -283,17 +299,20 @@ class Simulation {
     this.schedule.nowMs = Math.max(this.schedule.nowMs, checker.lastAtMs);
     const lastStep = this.schedule.step + CALM_STEPS_MAX;
     while (!this.#settled()) {
-      if (this.schedule.step >= lastStep) checker.fail(`not settled in ${CALM_STEPS_MAX} steps: ${this.#state()}`);
+      if (this.schedule.step >= lastStep)
+        checker.fail(`not settled in ${CALM_STEPS_MAX} steps: ${this.#state()}`);
       await this.#step(() => this.#proceed());
     }
     checker.checkStorage(this.#ledger.disk);
+    // An old state, or an instance that is cut off, does not know of all that others have written.
+    if (profile.split === 0 && profile.restore === 0) checker.checkPartials(this.#ledger.disk);
     this.#around.profile = profile;
   }
 
   #settled(): boolean {
     const { entries, checkpointSize, newestAnchor } = this.#checker;
     return (
-      this.#clients.satisfied &&
+      this.#clients.waiting === 0 &&
       this.schedule.length === 0 &&
       checkpointSize === entries.length &&
       (newestAnchor?.size ?? 0) === checkpointSize
@@ -302,7 +321,7 @@ class Simulation {
 
   #state(): string {
     const { entries, checkpointSize, newestAnchor } = this.#checker;
-    return `${this.#clients.pending} records are pending, ${entries.length} are in the ledger, ${checkpointSize} published, ${newestAnchor?.size} anchored`;
+    return `${this.#clients.waiting} records are unsettled, ${entries.length} are in the ledger, ${checkpointSize} published, ${newestAnchor?.size} anchored`;
   }
 
   #note(what: string, run: () => void): true {

@@ -36,7 +36,7 @@ export const SMALL_LIMITS: readonly Change[] = [
   { file: "src/tlog/tile.ts", find: "TILE_WIDTH = 256;", put: "TILE_WIDTH = 4;" },
   { file: "durable/ledger.ts", find: "POOL_RECORDS_MAX = 5000;", put: "POOL_RECORDS_MAX = 12;" },
   { file: "durable/ledger.ts", find: "APPEND_RECORDS_MAX = 1000;", put: "APPEND_RECORDS_MAX = 6;" },
-  { file: "durable/store.ts", find: "PRUNE_ROWS_MAX = 10_000;", put: "PRUNE_ROWS_MAX = 7;" },
+  { file: "durable/store.ts", find: "PRUNE_ROWS_MAX = 10_000;", put: "PRUNE_ROWS_MAX = 30;" },
   { file: "durable/store.ts", find: "ORDER BY ends LIMIT 500", put: "ORDER BY ends LIMIT 3" },
 ];
 

@@ -17,7 +17,8 @@ const answers = new Map<string, boolean>();
 const ANSWERS_MAX = 4096;
 
 async function importKey(format: "raw" | "jwk", data: Uint8Array | { x: string }): Promise<PublicKey> {
-  const x = format === "raw" ? Buffer.from(data as Uint8Array).toString("base64url") : (data as { x: string }).x;
+  const x =
+    format === "raw" ? Buffer.from(data as Uint8Array).toString("base64url") : (data as { x: string }).x;
   return {
     [Symbol.toStringTag]: "CryptoKey",
     type: "public",
