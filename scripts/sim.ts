@@ -15,7 +15,11 @@ const { values } = parseArgs({
     steps: { type: "string", default: "10000" },
   },
 });
-const [seeds, from, steps] = [values.seeds, values.from, values.steps].map(readCount) as [number, number, number];
+const [seeds, from, steps] = [values.seeds, values.from, values.steps].map(readCount) as [
+  number,
+  number,
+  number,
+];
 
 const systems = [await buildSystem(), await buildSystem(SMALL_LIMITS)];
 const totals: Record<string, number> = {};
@@ -28,7 +32,9 @@ for (let seed = from; seed < from + seeds; seed++) {
   if (outcome.failure !== undefined) {
     failed++;
     const { step, message, events } = outcome.failure;
-    console.log(`\nseed ${seed} fails at step ${step}: ${message}\n${events.map(event => `  ${event}`).join("\n")}`);
+    console.log(
+      `\nseed ${seed} fails at step ${step}: ${message}\n${events.map(event => `  ${event}`).join("\n")}`,
+    );
     console.log(`again: npm run sim -- --seeds 1 --from ${seed} --steps ${steps}\n`);
   }
   if ((seed - from + 1) % 100 === 0 || seed === from + seeds - 1) report(seed);
@@ -38,7 +44,11 @@ process.exitCode = failed === 0 ? 0 : 1;
 function report(seed: number): void {
   const rate = Math.round((taken / (performance.now() - began)) * 1000);
   console.log(`seeds ${from} to ${seed}: ${taken} steps, ${rate} a second, ${failed} seeds failed`);
-  console.log(`  ${Object.entries(totals).map(([name, count]) => `${name} ${count}`).join(", ")}`);
+  console.log(
+    `  ${Object.entries(totals)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(", ")}`,
+  );
 }
 
 function readCount(text: string): number {
