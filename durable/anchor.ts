@@ -1,6 +1,6 @@
 // Anchoring: every ledger's published root, pinned in one object that is written once and never again.
 //
-// The writer looks at a ledger as any outsider would, through the archive: it checks the checkpoint's
+// The writer looks at a ledger as an outsider would, through the archive: it checks the checkpoint's
 // signature, recomputes the root from the tiles, and checks that the tree extends the last anchored one
 // before it pins it. The anchor's bytes are stored before they are put, so a crash repeats the same bytes; of
 // two writers alive at once, the second takes over what the first has put.

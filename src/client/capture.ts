@@ -123,6 +123,12 @@ function readHead(bytes: Uint8Array, what: string): { status: number; headers: H
 function readBody(body: Uint8Array, headers: Headers, what: string): { body?: Uint8Array } {
   const length = headers.get("content-length");
   if (body.length === 0) return length === "0" ? { body } : {};
+  if (headers.has("content-encoding") && length !== null && body.length !== Number(length)) {
+    throw new Undecided(`${what}: the body seems to be decoded; the receipt is for the bytes on the wire`, {
+      expected: `${length} bytes of ${headers.get("content-encoding")} (curl without --compressed)`,
+      found: `${body.length} bytes`,
+    });
+  }
   if (length !== null && /^\d+$/.test(length) && body.length < Number(length)) {
     throw new Undecided(`${what}: the body of the response is cut off`, {
       expected: `${length} bytes`,

@@ -271,7 +271,7 @@ async function openUrl(
 async function readToken(platform: Platform, file: string | undefined): Promise<string | undefined> {
   const text = file === undefined ? platform.variable("COUNTERFOIL_TOKEN") : await readText(platform, file);
   const token = text?.trim();
-  if (token === undefined || token === "") return undefined;
+  if (token === undefined || (token === "" && file === undefined)) return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new Undecided("this is not a bearer token", { expected: "visible ASCII, without spaces" });
 }

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // The command line on Node: files, standard streams, and HTTP as it stands on the wire.
 import { randomUUID } from "node:crypto";
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";

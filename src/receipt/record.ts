@@ -11,7 +11,7 @@ import { readExactJson, Time } from "./shape.ts";
 /** The largest record, in bytes of UTF-8. */
 export const RECORD_BYTES_MAX = 4096;
 
-/** The largest text value kept as it is, in bytes of UTF-8; a longer one is kept as a Summary. */
+/** The largest text value kept as it is, in bytes of UTF-8; a longer one is kept as its length and hash. */
 export const TEXT_BYTES_MAX = 512;
 
 /** The stages that end an exchange; each exchange has exactly one of them. */
@@ -95,7 +95,7 @@ export function parseRecord(text: string): AuditRecord {
   return record;
 }
 
-/** A text as a record may hold it: itself, or a Summary when it is longer than TEXT_BYTES_MAX. */
+/** A text as a record may hold it: itself, or its length and hash when it is longer than TEXT_BYTES_MAX. */
 export function fitText(text: string): Text {
   const bytes = encoder.encode(text);
   if (bytes.length <= TEXT_BYTES_MAX) return text;

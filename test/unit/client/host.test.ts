@@ -13,7 +13,7 @@ import { formatTrust } from "../../../src/receipt/trust.ts";
 import { createWorld } from "../../world.ts";
 import { openEdge } from "./edge.ts";
 
-const PROGRAM = resolve("src/hosts/cli.ts");
+const PROGRAM = resolve("src/hosts/counterfoil.mjs");
 
 let folder: string;
 let server: Server;
