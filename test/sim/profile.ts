@@ -104,6 +104,16 @@ export const CUT_OFF: Profile = {
   batchMax: 4,
 };
 
+/** Alarms that come while others run, in the same instance and in others. */
+export const OVERLAPS: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  split: 0.01,
+  alarm: 0.2,
+  slow: 0.02,
+  batchMax: 4,
+};
+
 /** Storage that is put back to old states. */
 export const RESTORES: Profile = {
   ...CALM,
@@ -139,4 +149,4 @@ export const TROUBLE: Profile = {
   batchMax: 4,
 };
 
-const FOCUSED = [TROUBLE, SHARED, CUT_OFF, RESTORES, WILD_CLOCKS];
+const FOCUSED = [TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS];
