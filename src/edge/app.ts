@@ -3,8 +3,9 @@
 import type { Sources } from "./exchange.ts";
 import { Batcher, type Ledger } from "./ledger.ts";
 import { problem } from "./problem.ts";
-import { AuditProxy, type Context, type Platform } from "./proxy.ts";
+import { AuditProxy, type Platform } from "./proxy.ts";
 import { createReader, type ReadOptions } from "./read.ts";
+import { type Context, Recorder } from "./recorder.ts";
 
 export interface AppOptions extends ReadOptions {
   /** A fresh connection to each ledger, by name. */
@@ -17,7 +18,8 @@ export type App = (request: Request, context: Context) => Promise<Response>;
 
 export function createApp(options: AppOptions): App {
   const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
-  const proxy = new AuditProxy({ ...options, ledgers: batchers });
+  const recorder = new Recorder({ ...options, ledgers: batchers });
+  const proxy = new AuditProxy({ ...options, recorder });
   const read = createReader(options);
   return async (request, context) => {
     try {

@@ -3,15 +3,13 @@
 // A response that fits the route's `hold` is held back until its `complete` record is durable, so its
 // receipt covers the body. Any other gets a `started` receipt in its header, and its ending is recorded
 // when the stream ends.
-import { formatEntry } from "../receipt/entry.ts";
-import type { SigningKey } from "../receipt/key.ts";
-import { issueReceipt } from "../receipt/receipt.ts";
 import { pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
 import { clientAddress, requestHeaders, responseHeaders } from "./headers.ts";
-import { type Batcher, LedgerFailure } from "./ledger.ts";
+import { LedgerFailure } from "./ledger.ts";
 import { matchRoute, type Policy, type Route } from "./policy.ts";
 import { problem } from "./problem.ts";
+import type { Context, Marks, Recorder } from "./recorder.ts";
 
 /** What the platform does better than the Web interfaces say. */
 export interface Platform {
@@ -25,16 +23,9 @@ export interface Platform {
 
 export interface ProxyOptions {
   readonly policy: Policy;
-  readonly receiptKey: SigningKey;
-  /** The way to each ledger, by name. */
-  readonly ledgers: ReadonlyMap<string, Batcher>;
+  readonly recorder: Recorder;
   readonly platform: Platform;
   readonly sources: Sources;
-}
-
-/** What comes with each request from the platform. */
-export interface Context {
-  waitUntil(work: Promise<unknown>): void;
 }
 
 /** How many bytes of responses one isolate may hold back in all: it has 128 MB for everything. */
@@ -158,9 +149,9 @@ export class AuditProxy {
     const body = await readWhole(response.body, length, exchange.responseBody);
     if (body === undefined)
       return this.#answer(pass, pass.blame("the upstream did not send what it announced"));
-    const receipt = await this.#record(pass, exchange.record("complete", { status: response.status }));
+    const marks = await this.#record(pass, exchange.record("complete", { status: response.status }));
     // A response without a body, to HEAD or of status 204 or 304, may not be given an empty one instead.
-    return this.#finish(response, response.body && body, exchange, receipt);
+    return this.#finish(response, response.body && body, exchange, marks);
   }
 
   /** Ends an exchange with an answer of the edge's own. */
@@ -171,15 +162,15 @@ export class AuditProxy {
     const body = request.method === "HEAD" ? null : bytes;
     if (body !== null) exchange.responseBody.update(body);
     exchange.responseBody.end();
-    const receipt = await this.#record(pass, exchange.record(stage, { status, error }));
-    return this.#finish(response, body, exchange, receipt);
+    const marks = await this.#record(pass, exchange.record(stage, { status, error }));
+    return this.#finish(response, body, exchange, marks);
   }
 
   /** Passes a long or endless response on, and records how it ended. */
   async #stream(pass: Pass, response: Response): Promise<Response> {
     const { request, exchange, context } = pass;
     const { status } = response;
-    const receipt = await this.#record(pass, exchange.record("started", { status }));
+    const marks = await this.#record(pass, exchange.record("started", { status }));
     const { readable, writable } = this.#options.platform.passThrough(contentLength(response.headers));
     const ended = pump(response.body!, writable, exchange.responseBody, request.signal).then(ending =>
       this.#record(pass, exchange.record(STAGE_OF[ending], { status, ...ERROR_OF[ending] })),
@@ -189,13 +180,13 @@ export class AuditProxy {
         console.error(`exchange ${exchange.jti} has no ending on record: ${error.message}`),
       ),
     );
-    return this.#finish(response, readable, exchange, receipt);
+    return this.#finish(response, readable, exchange, marks);
   }
 
-  #finish(response: Response, body: BodyInit | null, exchange: Exchange, receipt: string): Response {
+  #finish(response: Response, body: BodyInit | null, exchange: Exchange, marks: Marks): Response {
     const headers = responseHeaders(response);
     const { issuer, prefix } = this.#options.policy;
-    headers.set("audit-receipt", receipt);
+    for (const [name, value] of Object.entries(marks)) headers.set(name, value);
     headers.set("audit-receipt-seed", exchange.seed);
     headers.set("audit-id", exchange.jti);
     headers.append("link", `<${new URL(`${prefix}receipts/${exchange.jti}`, issuer)}>; rel="audit-receipt"`);
@@ -203,12 +194,8 @@ export class AuditProxy {
     return this.#options.platform.respond(body, { status, statusText, headers });
   }
 
-  /** Makes a record durable and signs its entry. @throws LedgerFailure */
-  async #record({ exchange, context }: Pass, record: string): Promise<string> {
-    const { ledgers, policy, receiptKey } = this.#options;
-    const ledger = ledgers.get(exchange.route?.ledger ?? policy.ledgers[0]!.name)!;
-    const { header } = await ledger.append(record, work => context.waitUntil(work));
-    return issueReceipt(formatEntry(header, record), receiptKey);
+  #record({ exchange, context }: Pass, record: string): Promise<Marks> {
+    return this.#options.recorder.record(exchange, record, context);
   }
 }
 
