@@ -8,7 +8,7 @@
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
-import { parseRecord } from "../src/receipt/record.ts";
+import { formatStep, parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -98,8 +98,8 @@ export class Ledger {
 
   /**
    * Appends records, each the JSON text of an AuditRecord, and answers when all of them are durable.
-   * Calls that arrive while others wait share one transaction. A record whose `jti` and `stage` are in the
-   * ledger already is answered with the place it has. When the pool is full, all are refused as `busy`.
+   * Calls that arrive while others wait share one transaction. A record whose `jti` and `stage` (and for
+   * `interim` its `seq`) are in the ledger already is answered with the place it has. When the pool is full, all are refused as `busy`.
    * @throws when the transaction failed or the archive could not be compared: then nothing is known to be
    * placed, and asking again is safe.
    */
@@ -238,18 +238,20 @@ class Batch {
 
   place(text: string): Placed {
     let jti: string;
-    let stage: string;
+    let step: string;
     try {
-      ({ jti, stage } = parseRecord(text));
+      const record = parseRecord(text);
+      jti = record.jti;
+      step = formatStep(record);
     } catch (error) {
       return { refused: "malformed", reason: (error as Error).message };
     }
-    const known = this.#store.findPlace(jti, stage);
+    const known = this.#store.findPlace(jti, step);
     if (known !== undefined) {
       const entry = this.#store.entries(known.index, known.index + 1)[0];
       return entry === undefined ? { archived: known } : answerAgain(known.index, entry.text, text);
     }
-    return this.#checkAge(jti) ?? this.#add(text, jti, stage);
+    return this.#checkAge(jti) ?? this.#add(text, jti, step);
   }
 
   /** Extends the tree by the leaves placed and moves the stored head. */
@@ -263,7 +265,7 @@ class Batch {
     return after;
   }
 
-  #add(text: string, jti: string, stage: string): Placement {
+  #add(text: string, jti: string, step: string): Placement {
     const index = this.#before.frontier.size + this.#leaves.length;
     const header = formatHeader({
       alg: "Ed25519",
@@ -276,7 +278,7 @@ class Batch {
     });
     const entry = formatEntry(header, text);
     const leaf = entryHash(entry);
-    this.#store.addEntry({ index, text: entry, leaf }, jti, stage);
+    this.#store.addEntry({ index, text: entry, leaf }, jti, step);
     this.#leaves.push(leaf);
     this.#chain = leaf;
     return { index, header };

@@ -4,7 +4,7 @@
 //            identity (keys and policy) that the newest control records told of
 //   entry    the entries and their leaf hashes, by index; those in published full bundles are let go
 //   node     the tile hashes above level 0, by level and position; let go likewise
-//   place    the index and leaf hash of each (jti, stage): what makes an append idempotent, a receipt findable,
+//   place    the index and leaf hash of each (jti, step), in the column `stage`: what makes an append idempotent, a receipt findable,
 //            and an entry that comes back from the archive recognisable
 //   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
@@ -138,28 +138,35 @@ export class Store {
     this.#sql.all("UPDATE head SET behind = ?", behind ? 1 : 0);
   }
 
-  addEntry(entry: StoredEntry, jti: string, stage: string): void {
+  addEntry(entry: StoredEntry, jti: string, step: string): void {
     this.#sql.all("INSERT INTO entry VALUES (?, ?, ?)", entry.index, entry.text, entry.leaf);
-    this.#sql.all("INSERT INTO place VALUES (?, ?, ?, ?)", jti, stage, entry.index, entry.leaf);
+    this.#sql.all("INSERT INTO place VALUES (?, ?, ?, ?)", jti, step, entry.index, entry.leaf);
   }
 
   addNode(level: number, n: number, hash: Hash): void {
     this.#sql.all("INSERT INTO node VALUES (?, ?, ?)", level, n, hash);
   }
 
-  /** The place of one stage of one exchange. */
-  findPlace(jti: string, stage: string): Place | undefined {
+  /** The place of one step of one exchange. */
+  findPlace(jti: string, step: string): Place | undefined {
     return this.#sql
-      .all("SELECT idx, leaf FROM place WHERE jti = ? AND stage = ?", jti, stage)
+      .all("SELECT idx, leaf FROM place WHERE jti = ? AND stage = ?", jti, step)
       .map(readPlace)[0];
   }
 
-  /** The places of all stages of one exchange, in the order of the ledger; the newest thousand of them. */
+  /**
+   * The places of one exchange, in the order of the ledger: of every stage, but of its interim records only the
+   * newest. A connection that lasts for days has thousands of them, and each says all that those before it said.
+   */
   findPlaces(jti: string): Place[] {
     return this.#sql
-      .all("SELECT idx, leaf FROM place WHERE jti = ? ORDER BY idx DESC LIMIT 1000", jti)
-      .map(readPlace)
-      .reverse();
+      .all(
+        // SQLite takes the other columns from the row that holds the maximum.
+        `SELECT max(idx) AS idx, leaf FROM place WHERE jti = ?
+         GROUP BY CASE WHEN stage LIKE 'interim/%' THEN 'interim' ELSE stage END ORDER BY idx`,
+        jti,
+      )
+      .map(readPlace);
   }
 
   /** The entries from index `from` up to, not including, `to`, as far as they are kept here. */

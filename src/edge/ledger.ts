@@ -2,7 +2,7 @@
 import type { Placement } from "../receipt/placement.ts";
 
 export interface Ledger {
-  /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and stage. */
+  /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and step (`formatStep`). */
   append(records: string[]): Promise<Placement[]>;
   /** The entries of one exchange, in the order of the ledger. */
   find(jti: string): Promise<string[]>;

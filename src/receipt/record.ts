@@ -24,6 +24,14 @@ export function isFinal(stage: Stage): boolean {
   return (FINAL_STAGES as readonly string[]).includes(stage);
 }
 
+/**
+ * What one exchange has one record of: a stage, or for `interim` one of many. It is what an append is
+ * idempotent by, together with the `jti`.
+ */
+export function formatStep({ stage, seq }: Pick<AuditRecord, "stage" | "seq">): string {
+  return stage === "interim" ? `interim/${seq}` : stage;
+}
+
 const Text = v.union([v.string(), v.object({ length: v.number(), sha256: v.string() })]);
 
 /** A text value, or (when it was too long for a record) its length in bytes and base64url SHA-256. */
@@ -35,6 +43,7 @@ const RecordSchema = v.looseObject({
   iat: v.pipe(v.number(), v.safeInteger()),
   time: Time,
   stage: v.picklist(STAGES),
+  seq: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
   ms: v.optional(v.number()),
   route: v.optional(v.string()),
   upstream: v.optional(v.string()),
@@ -60,7 +69,8 @@ const RecordSchema = v.looseObject({
 /**
  * What happened in an exchange. `time` is the edge's clock (RFC 3339, milliseconds), `iat` the same in
  * seconds (RFC 7519 section 4.1.6), `ms` the time the exchange took, sizes are bytes, digests are RFC 9530
- * Content-Digest values of the bytes that crossed the edge. Members not named here are kept.
+ * Content-Digest values of the bytes that crossed the edge. `seq` counts the interim records of an exchange from 1.
+ * Members not named here are kept.
  */
 export type AuditRecord = v.InferOutput<typeof RecordSchema>;
 
@@ -87,6 +97,12 @@ export function parseRecord(text: string): AuditRecord {
     throw new Fault("unsupported", "record: private fields under a hash that is not accepted", {
       expected: "sha-256",
       found: record._sd_alg,
+    });
+  }
+  if (record.stage === "interim" && record.seq === undefined) {
+    throw new Fault("malformed", "record: seq: an interim record says which one of its exchange it is", {
+      expected: "a number from 1",
+      found: "none",
     });
   }
   if (new Set(record._sd).size !== (record._sd?.length ?? 0)) {

@@ -153,6 +153,28 @@ describe("the ledger", () => {
     ]);
   });
 
+  it("keeps the interim records of one exchange apart by their number, and finds the newest of them", async () => {
+    const ledger = openLedger();
+    const steps = [
+      record(1, { stage: "started" }),
+      ...[1, 2, 10].map(seq => record(1, { stage: "interim", seq })),
+      record(1),
+    ];
+    const placed = await ledger.append(steps);
+    expect(placed.map(placement => "index" in placement && placement.index)).toEqual([1, 2, 3, 4, 5]);
+    expect(await ledger.append(steps)).toEqual(placed);
+    const found = (await ledger.find(jti(1))).map(text => parseEntry(text).record);
+    expect(found.map(({ stage, seq }) => [stage, seq])).toEqual([
+      ["started", undefined],
+      ["interim", 10],
+      ["complete", undefined],
+    ]);
+    expect(await ledger.append([record(1, { stage: "interim" })])).toMatchObject([{ refused: "malformed" }]);
+    expect(await ledger.append([record(1, { stage: "interim", seq: 10, ms: 1 })])).toMatchObject([
+      { refused: "conflict" },
+    ]);
+  });
+
   it("refuses another record under a name that is taken", async () => {
     const ledger = openLedger();
     const [, other] = await ledger.append([record(1), record(1, { ms: 5 })]);

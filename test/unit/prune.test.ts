@@ -226,7 +226,7 @@ describe("an entry that only the archive has", () => {
   });
 
   it("is found with the stages of its exchange that storage has, in the order of the ledger", async () => {
-    await world.ledger.append([record(7, START_MS, { stage: "interim" })]);
+    await world.ledger.append([record(7, START_MS, { stage: "interim", seq: 1 })]);
     const found = await world.ledger.find(jti(7));
     expect(
       found.map(text => JSON.parse(Buffer.from(text.split(".")[1]!, "base64url").toString()).stage),
