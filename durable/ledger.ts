@@ -8,7 +8,7 @@
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
-import { formatStep, parseRecord } from "../src/receipt/record.ts";
+import { type Control, formatRecord, formatStep, parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -119,6 +119,13 @@ export class Ledger {
         "archived" in placement ? this.#answerArchived(placement.archived, records[i]!) : placement,
       ),
     );
+  }
+
+  /** Puts a record of the ledger's own history into it, and answers as `append` does. */
+  async control(control: Control): Promise<Placement> {
+    const { text } = makeControl(control, this.#options.now(), this.#options);
+    const [placement] = await this.append([text]);
+    return placement!;
   }
 
   /** Compares storage with the archive, once for this instance. @throws as `recheck`, but for its Faults. */
@@ -341,13 +348,22 @@ class Batch {
     if (isBehind !== told) this.#store.setClockBehind(isBehind);
   }
 
-  #tell(control: { readonly type: string } & Readonly<Record<string, unknown>>): void {
-    const { issuer, random } = this.#options;
-    const jti = makeJti(this.#at, random(16));
-    const time = new Date(this.#at).toISOString();
-    const iat = Math.floor(this.#at / 1000);
-    this.#add(JSON.stringify({ iss: issuer, jti, iat, time, stage: "control", control }), jti, "control");
+  #tell(control: Control): void {
+    const { jti, text } = makeControl(control, this.#at, this.#options);
+    this.#add(text, jti, "control");
   }
+}
+
+/** A record of the ledger's own history. @param ms when it was made, in milliseconds of Unix time. */
+function makeControl(
+  control: Control,
+  ms: number,
+  { issuer, random }: LedgerOptions,
+): { jti: string; text: string } {
+  const jti = makeJti(ms, random(16));
+  const time = new Date(ms).toISOString();
+  const iat = Math.floor(ms / 1000);
+  return { jti, text: formatRecord({ iss: issuer, jti, iat, time, stage: "control", control }) };
 }
 
 /** The place of a record that is in the ledger already, unless it is another record of the same name. */

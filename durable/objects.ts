@@ -3,9 +3,12 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AnchorStatus, Ledger as EdgeLedger, LedgerStatus, Trouble } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
+import type { Vault as EdgeVault } from "../src/edge/vault.ts";
 import { bucketArchive, objectSql } from "../src/hosts/stores.ts";
 import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
+import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import type { Placement } from "../src/receipt/placement.ts";
+import type { Control } from "../src/receipt/record.ts";
 import type { Trust } from "../src/receipt/trust.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
@@ -13,11 +16,13 @@ import { Anchorer, readNewestAnchor } from "./anchor.ts";
 import { Ledger } from "./ledger.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
+import { Vault } from "./vault.ts";
 
 /** The bindings of wrangler.toml, and the secrets. Everything else in the environment is policy. */
 export interface Env {
   readonly LEDGER: DurableObjectNamespace<LedgerObject>;
   readonly ANCHOR: DurableObjectNamespace<AnchorObject>;
+  readonly VAULT: DurableObjectNamespace<VaultObject>;
   readonly ARCHIVE: R2Bucket;
   readonly ANCHORS: R2Bucket;
   readonly RECEIPT_KEY: string;
@@ -30,6 +35,7 @@ export interface Env {
 const BINDINGS = {
   LEDGER: true,
   ANCHOR: true,
+  VAULT: true,
   ARCHIVE: true,
   ANCHORS: true,
   RECEIPT_KEY: true,
@@ -43,6 +49,11 @@ const PUBLISH_DELAY_MS = 1000;
 
 /** How long to wait after a publication or an anchor that failed, in ms. */
 const RETRY_DELAY_MS = 10_000;
+
+/** How often a vault lets go of what is past its retention, in ms. */
+const VAULT_PRUNE_MS = 3600 * 1000;
+
+const DAY_MS = 24 * 3600 * 1000;
 
 /** The one object that writes anchors. */
 export const ANCHOR_OBJECT = "anchors";
@@ -59,7 +70,7 @@ export interface Environment {
 
 /** @throws Error or Fault that names the setting or the secret. */
 export async function openEnvironment(env: Env): Promise<Environment> {
-  const policy = parsePolicy(Object.fromEntries(Object.entries(env).filter(([name]) => !(name in BINDINGS))));
+  const policy = readPolicy(env);
   const receiptKey = await importSigningKey(env.RECEIPT_KEY, "RECEIPT_KEY");
   const checkpointKey = await importSigningKey(env.CHECKPOINT_KEY, "CHECKPOINT_KEY");
   const anchorKey = await importSigningKey(env.ANCHOR_KEY, "ANCHOR_KEY");
@@ -74,6 +85,11 @@ export async function openEnvironment(env: Env): Promise<Environment> {
     receiptKeys: [receiptKey.publicJwk],
   };
   return { policy, receiptKey, anchorKey, signerOf, trust };
+}
+
+/** The policy of an environment. @throws Error that names the setting. */
+function readPolicy(env: Env): Policy {
+  return parsePolicy(Object.fromEntries(Object.entries(env).filter(([name]) => !(name in BINDINGS))));
 }
 
 /** One ledger. Its name is the ledger's name in the policy. */
@@ -120,6 +136,13 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
     const placements = await this.#ledger.append(records);
     await this.#arm();
     return placements;
+  }
+
+  async control(control: Control): Promise<Placement> {
+    await this.#arm();
+    const placement = await this.#ledger.control(control);
+    await this.#arm();
+    return placement;
   }
 
   async find(jti: string): Promise<string[]> {
@@ -217,5 +240,54 @@ export class AnchorObject extends DurableObject<Env> {
       this.#trouble = { code, reason: (error as Error).message };
       console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);
     }
+  }
+}
+
+/** One vault. Its name is the name of the ledger whose private values it keeps. */
+export class VaultObject extends DurableObject<Env> implements EdgeVault {
+  readonly #vault: Vault;
+  readonly #retentionMs: number;
+  /** Whether an alarm is known to be set. */
+  #armed = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#retentionMs = readPolicy(env).vault.retention_days * DAY_MS;
+    this.#vault = new Vault(objectSql(ctx.storage));
+  }
+
+  async keep(openings: Opening[]): Promise<void> {
+    await this.#arm();
+    this.#vault.keep(openings);
+  }
+
+  async find(jti: string): Promise<Opening | "erased" | undefined> {
+    return this.#vault.find(jti);
+  }
+
+  async search(search: Search): Promise<Page> {
+    return this.#vault.search(search);
+  }
+
+  async erase(jtis: string[]): Promise<void> {
+    await this.#arm();
+    this.#vault.erase(jtis);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + VAULT_PRUNE_MS);
+    const more = this.#vault.prune(Date.now() - this.#retentionMs);
+    if (more) await this.ctx.storage.setAlarm(Date.now());
+    if (!this.#vault.isEmpty()) return;
+    this.#armed = false;
+    await this.ctx.storage.deleteAlarm();
+  }
+
+  async #arm(): Promise<void> {
+    if (this.#armed) return;
+    if ((await this.ctx.storage.getAlarm()) === null) {
+      await this.ctx.storage.setAlarm(Date.now() + VAULT_PRUNE_MS);
+    }
+    this.#armed = true;
   }
 }

@@ -6,6 +6,7 @@ import { problem } from "./problem.ts";
 import { AuditProxy, type Platform } from "./proxy.ts";
 import { createReader, type ReadOptions } from "./read.ts";
 import { type Context, Recorder } from "./recorder.ts";
+import { sinkOf } from "./vault.ts";
 
 export interface AppOptions extends ReadOptions {
   /** A fresh connection to each ledger, by name. */
@@ -18,7 +19,13 @@ export type App = (request: Request, context: Context) => Promise<Response>;
 
 export function createApp(options: AppOptions): App {
   const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
-  const recorder = new Recorder({ ...options, ledgers: batchers });
+  const vaults = new Map([...options.vaults].map(([name, connect]) => [name, new Batcher(sinkOf(connect))]));
+  const keepsValues = options.policy.vault.retention_days > 0;
+  const recorder = new Recorder({
+    ...options,
+    ledgers: batchers,
+    vaults: keepsValues ? vaults : new Map(),
+  });
   const proxy = new AuditProxy({ ...options, recorder });
   const read = createReader(options);
   return async (request, context) => {

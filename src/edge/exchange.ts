@@ -1,6 +1,7 @@
 // One exchange on its way through the edge: what was seen of it so far, and the records about it.
 import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclosure.ts";
 import { makeJti } from "../receipt/jti.ts";
+import type { Opening } from "../receipt/opening.ts";
 import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { BodyDigest } from "./body.ts";
@@ -24,6 +25,7 @@ export class Exchange {
   readonly #sources: Sources;
   readonly #began: number;
   readonly #request: { method: AuditRecord["req"] & object }["method"];
+  readonly #private: Opening["fields"];
   readonly #commitment: { _sd_alg: "sha-256"; _sd: string[] };
 
   constructor(
@@ -42,12 +44,18 @@ export class Exchange {
     this.#policy = policy;
     this.#sources = sources;
     this.#request = { method: fitText(request.method), host: fitText(url.host), path: fitText(url.pathname) };
-    this.#commitment = commitFields(seed, {
+    this.#private = {
       sub: null,
       client_address: address ?? null,
       user_agent: request.headers.get("user-agent"),
       query: url.search === "" ? null : url.search.slice(1),
-    } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>);
+    } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>;
+    this.#commitment = commitFields(seed, this.#private);
+  }
+
+  /** What opens the private fields: for the operator's copy. */
+  get opening(): Opening {
+    return { jti: this.jti, seed: this.seed, fields: this.#private };
   }
 
   /** The record of a stage, as JSON text: everything that is known by now. */

@@ -1,11 +1,14 @@
 // What the edge asks of a ledger, and how requests share the way to it.
 import type { Placement } from "../receipt/placement.ts";
+import type { Control } from "../receipt/record.ts";
 
 export interface Ledger {
   /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and step (`formatStep`). */
   append(records: string[]): Promise<Placement[]>;
   /** The entries of one exchange, in the order of the ledger. */
   find(jti: string): Promise<string[]>;
+  /** Puts a record of the ledger's own history into it. Only the operator's side may ask for one. */
+  control(control: Control): Promise<Placement>;
   /** How far it is, and why it takes no records if it does not. */
   status(): Promise<LedgerStatus>;
 }
@@ -39,20 +42,25 @@ export class LedgerFailure extends Error {
   }
 }
 
-interface Follower {
-  readonly record: string;
-  readonly resolve: (placement: Placement) => void;
+/** Where batches go: it answers each item, in their order, when all of them are durable. */
+export interface Sink<Item, Answer> {
+  append(items: Item[]): Promise<Answer[]>;
+}
+
+interface Follower<Item, Answer> {
+  readonly item: Item;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** How long a request waits for a batch before it sends its own record, and then for that, in ms. */
+/** How long a request waits for a batch before it sends its own item, and then for that, in ms. */
 const BATCH_WAIT_MS = 2000;
 const OWN_WAIT_MS = 5000;
 
 /** How long a batch waits for the one in flight before it goes by itself, in ms. */
 const TURN_WAIT_MS = 250;
 
-const BATCH_RECORDS_MAX = 500;
+const BATCH_ITEMS_MAX = 500;
 
 /**
  * Batches the appends of one isolate: requests that arrive while an append is in flight go together in the
@@ -61,64 +69,61 @@ const BATCH_RECORDS_MAX = 500;
  * by its first request under `waitUntil`, others hand it nothing but their resolvers, and whatever a
  * cancelled request leaves behind is stepped over after a bounded wait.
  */
-export class Batcher {
+export class Batcher<Item, Answer> {
   /** A fresh connection for each call: one that has thrown is never used again. */
-  readonly #connect: () => Ledger;
-  #gathering: Follower[] | undefined;
+  readonly #connect: () => Sink<Item, Answer>;
+  #gathering: Follower<Item, Answer>[] | undefined;
   /** The batch in flight; compared by identity, so that a cancelled one cannot end another's turn. */
-  #inFlight: Follower[] | undefined;
+  #inFlight: Follower<Item, Answer>[] | undefined;
   readonly #turns: (() => void)[] = [];
 
-  constructor(connect: () => Ledger) {
+  constructor(connect: () => Sink<Item, Answer>) {
     this.#connect = connect;
   }
 
   /**
-   * Appends one record.
-   * @returns its place, once it is durable.
-   * @throws LedgerFailure after bounded waits; the record may or may not have been taken then.
+   * Appends one item.
+   * @returns its answer, once it is durable.
+   * @throws LedgerFailure after bounded waits; the item may or may not have been taken then.
    */
-  async append(record: string, waitUntil: (work: Promise<unknown>) => void): Promise<{ header: string }> {
-    const { promise, resolve, reject } = Promise.withResolvers<Placement>();
+  async append(item: Item, waitUntil: (work: Promise<unknown>) => void): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     let batch = this.#gathering;
-    if (batch === undefined || batch.length >= BATCH_RECORDS_MAX) {
-      batch = this.#gathering = [{ record, resolve, reject }];
+    if (batch === undefined || batch.length >= BATCH_ITEMS_MAX) {
+      batch = this.#gathering = [{ item, resolve, reject }];
       waitUntil(this.#send(batch));
     } else {
-      batch.push({ record, resolve, reject });
+      batch.push({ item, resolve, reject });
     }
-    let placement: Placement;
     try {
-      placement = await within(BATCH_WAIT_MS, promise);
+      return await within(BATCH_WAIT_MS, promise);
     } catch (error) {
       // The request that was to send this batch may be gone: nobody else shall join it.
       if (this.#gathering === batch) this.#gathering = undefined;
       if (isOverload(error)) throw new LedgerFailure("the ledger is overloaded");
-      placement = await this.#appendAlone(record);
+      return this.#appendAlone(item);
     }
-    if ("refused" in placement) throw new LedgerFailure(`the ledger refused the record: ${placement.reason}`);
-    return placement;
   }
 
   /** The way out for a request whose batch failed or got lost. Appends are idempotent, so this is safe. */
-  async #appendAlone(record: string): Promise<Placement> {
+  async #appendAlone(item: Item): Promise<Answer> {
     try {
-      const [placement] = await within(OWN_WAIT_MS, this.#connect().append([record]));
-      return placement!;
+      const [answer] = await within(OWN_WAIT_MS, this.#connect().append([item]));
+      return answer!;
     } catch (error) {
       throw new LedgerFailure(`the ledger could not be reached: ${(error as Error).message}`);
     }
   }
 
-  async #send(batch: Follower[]): Promise<void> {
+  async #send(batch: Follower<Item, Answer>[]): Promise<void> {
     if (this.#inFlight !== undefined) await this.#turn();
     // Others may have joined while this batch waited for its turn; from here on it is closed.
     if (this.#gathering === batch) this.#gathering = undefined;
     this.#inFlight = batch;
     try {
-      const placements = await this.#connect().append(batch.map(({ record }) => record));
+      const answers = await this.#connect().append(batch.map(({ item }) => item));
       batch.forEach(({ resolve }, i) => {
-        resolve(placements[i]!);
+        resolve(answers[i]!);
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);

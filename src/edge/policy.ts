@@ -56,6 +56,14 @@ const PolicySchema = v.strictObject({
     }),
     {},
   ),
+  /** The operator's copy of private values. */
+  vault: v.optional(
+    v.strictObject({
+      /** 0 keeps none. */
+      retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(36_500)), 30),
+    }),
+    {},
+  ),
   /** What `provision` sets on the anchor bucket. */
   lock: v.optional(
     v.pipe(
@@ -72,7 +80,7 @@ const PolicySchema = v.strictObject({
 });
 
 /** First path segments below the prefix that belong to the read API, so no ledger may be called so. */
-const RESERVED_NAMES = ["trust", "receipts", "anchors", "health"];
+const RESERVED_NAMES = ["trust", "receipts", "anchors", "health", "private"];
 
 export type Route = v.InferOutput<typeof RouteSchema>;
 

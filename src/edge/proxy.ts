@@ -75,6 +75,7 @@ export class AuditProxy {
     const address = clientAddress(request.headers, policy.client_address);
     const exchange = new Exchange(request, address, route, policy, sources);
     const pass = new Pass(request, exchange, context);
+    this.#options.recorder.keep(exchange, context);
     try {
       const refused = refuse(request, route);
       if (refused !== undefined) return await this.#answer(pass, refused);

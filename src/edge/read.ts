@@ -3,9 +3,7 @@
 //
 // Who may call what: health, keys, trust, checkpoints, hash tiles and anchors are public, they hold nothing but
 // hashes and signatures. A receipt is given to whoever knows its exchange's id, which has 74 random bits.
-// Entry bundles hold every record, so they are for the operator.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+// Entry bundles hold every record, so they are for the operator; so is all that lies below `private/`.
 import { type IRequest, Router } from "itty-router";
 import { formatAnchorPath } from "../receipt/anchor.ts";
 import { parseEntry } from "../receipt/entry.ts";
@@ -19,21 +17,19 @@ import { formatProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
 import { parseTilePath } from "../tlog/tile.ts";
 import { planInclusion } from "../tlog/tree.ts";
-import type { AnchorStatus, Ledger } from "./ledger.ts";
+import type { AnchorStatus } from "./ledger.ts";
+import { createOperatorSide, isOperator, notOperator, type OperatorOptions } from "./operator.ts";
 import type { Policy } from "./policy.ts";
 import { problem } from "./problem.ts";
 
-export interface ReadOptions {
+export interface ReadOptions extends OperatorOptions {
   readonly policy: Policy;
   readonly trust: Trust;
   readonly receiptKey: SigningKey;
-  readonly ledgers: ReadonlyMap<string, () => Ledger>;
   /** Objects of the archive, by key, and anchors likewise. */
   readonly archive: Get;
   readonly anchors: Get;
   readonly anchorStatus: () => Promise<AnchorStatus>;
-  /** Hex SHA-256 of the operator's bearer token. */
-  readonly operatorTokenSha256: string | undefined;
 }
 
 /** An entry of the ledger, with the name of the ledger it is in. */
@@ -56,8 +52,11 @@ const decoder = new TextDecoder();
 /** @returns the handler of everything below the reserved prefix. */
 export function createReader(options: ReadOptions): (request: Request) => Promise<Response> {
   const { policy, trust, anchors, anchorStatus } = options;
-  const router = Router<IRequest, []>({ base: policy.prefix.slice(0, -1) });
+  const base = policy.prefix.slice(0, -1);
+  const router = Router<IRequest, []>({ base });
+  const operatorSide = createOperatorSide(options, `${base}/private`);
   router
+    .all("/private/*", request => operatorSide(request))
     .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
@@ -181,14 +180,7 @@ function readTile(
   })();
   if (tile === undefined) return notFound("this is not the path of a tile");
   if (tile.level === "entries" && !isOperator(options, headers)) {
-    return problem(
-      401,
-      "For the operator",
-      "Entry bundles hold every record; send the operator's bearer token.",
-      {
-        "www-authenticate": 'Bearer realm="counterfoil operator"',
-      },
-    );
+    return notOperator("Entry bundles hold every record; send the operator's bearer token.");
   }
   return readObject(options, ledger, path);
 }
@@ -203,13 +195,6 @@ async function readObject({ policy, archive }: ReadOptions, ledger: string, path
     "application/octet-stream",
     path.startsWith("tile/entries") ? "private, no-store" : IMMUTABLE,
   );
-}
-
-function isOperator({ operatorTokenSha256 }: ReadOptions, headers: Headers): boolean {
-  const token = /^Bearer ([\x21-\x7e]{16,512})$/.exec(headers.get("authorization") ?? "")?.[1];
-  if (token === undefined || operatorTokenSha256 === undefined) return false;
-  // Hashes are compared, so how long the comparison takes says nothing about the token.
-  return bytesToHex(sha256(encoder.encode(token))) === operatorTokenSha256.toLowerCase();
 }
 
 function json(value: unknown): Response {

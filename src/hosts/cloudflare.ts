@@ -4,7 +4,7 @@ import { type App, createApp } from "../edge/app.ts";
 import type { Platform } from "../edge/proxy.ts";
 import { bucketArchive } from "./stores.ts";
 
-export { AnchorObject, LedgerObject } from "../../durable/objects.ts";
+export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";
 
 /** What the Web interfaces leave open: bodies pass in the coding they came in, redirects are passed on. */
 const platform: Platform = {
@@ -33,6 +33,9 @@ async function start(env: Env): Promise<App> {
     receiptKey,
     ledgers: new Map(
       policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
+    ),
+    vaults: new Map(
+      policy.ledgers.map(({ name }) => [name, () => env.VAULT.get(env.VAULT.idFromName(name))]),
     ),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,

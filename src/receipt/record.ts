@@ -37,6 +37,11 @@ const Text = v.union([v.string(), v.object({ length: v.number(), sha256: v.strin
 /** A text value, or (when it was too long for a record) its length in bytes and base64url SHA-256. */
 export type Text = v.InferOutput<typeof Text>;
 
+const ControlSchema = v.looseObject({ type: v.string() });
+
+/** What a ledger says of its own history; `type` says what of. */
+export type Control = v.InferOutput<typeof ControlSchema>;
+
 const RecordSchema = v.looseObject({
   iss: v.string(),
   jti: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
@@ -61,7 +66,7 @@ const RecordSchema = v.looseObject({
     v.looseObject({ status: v.number(), size: v.optional(v.number()), digest: v.optional(v.string()) }),
   ),
   error: v.optional(v.string()),
-  control: v.optional(v.looseObject({ type: v.string() })),
+  control: v.optional(ControlSchema),
   _sd_alg: v.optional(v.string()),
   _sd: v.optional(v.array(v.string())),
 });

@@ -1,8 +1,12 @@
 // An edge in this process: the real app over the real ledger of a world, and an upstream that a test gives.
 import { createHash } from "node:crypto";
+import { Vault } from "../../../durable/vault.ts";
 import type { WireRequest, WireResponse } from "../../../src/client/platform.ts";
 import { createApp } from "../../../src/edge/app.ts";
 import { parsePolicy } from "../../../src/edge/policy.ts";
+import { openSqlite } from "../../../src/hosts/sqlite.ts";
+import type { Opening, Search } from "../../../src/receipt/opening.ts";
+import type { Control } from "../../../src/receipt/record.ts";
 import { ISSUER, LEDGER, ORIGIN, START_MS, type World } from "../../world.ts";
 
 export const OPERATOR_TOKEN = "a-token-for-the-operator";
@@ -22,6 +26,7 @@ export function openEdge(
   });
   const connection = {
     append: (records: string[]) => ledger.append(records),
+    control: (control: Control) => ledger.control(control),
     find: (jti: string) => ledger.find(jti),
     status: async () => ({
       size: ledger.store.head().frontier.size,
@@ -29,10 +34,18 @@ export function openEdge(
       ...(ledger.halted && { halted: { code: ledger.halted.code, reason: ledger.halted.message } }),
     }),
   };
+  const vault = new Vault(openSqlite(":memory:"));
+  const vaultConnection = {
+    keep: async (openings: Opening[]) => vault.keep(openings),
+    find: async (jti: string) => vault.find(jti),
+    search: async (search: Search) => vault.search(search),
+    erase: async (jtis: string[]) => vault.erase(jtis),
+  };
   let seeds = 0;
   const app = createApp({
     ...{ policy, trust, receiptKey },
     ledgers: new Map([[LEDGER, () => connection]]),
+    vaults: new Map([[LEDGER, () => vaultConnection]]),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
     anchorStatus: async () => (anchors.objects.size === 0 ? {} : { latest: anchors.objects.size - 1 }),

@@ -1,0 +1,129 @@
+// The vault: the operator's copy of what a ledger holds only digests of, the seed and the private values of each
+// exchange. It lies apart from the ledger, so that letting go of it breaks no proof: after its retention, or when
+// it is erased. An erased exchange stays known as erased, so a late copy of its values is not taken again.
+import { firstJti } from "../src/receipt/jti.ts";
+import type { Opening, Page, Search } from "../src/receipt/opening.ts";
+import type { Sql, SqlRow } from "./sql.ts";
+
+/** The most exchanges on one page, and the most that one search in a field without an index looks at. */
+export const PAGE_OPENINGS_MAX = 100;
+const SCAN_OPENINGS_MAX = 20_000;
+
+/** The most exchanges in one call of `keep`, and in one pass of `prune`. */
+export const KEEP_OPENINGS_MAX = 1000;
+const PRUNE_ROWS_MAX = 10_000;
+
+/** The fields that people are searched by; any other is found by looking at everything. */
+const INDEXED = ["sub", "client_address"] as const;
+
+/** Sorts after every exchange id. */
+const LAST_JTI = "g";
+
+export class Vault {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    sql.transaction(() => {
+      // An erased exchange has neither seed nor fields.
+      sql.all(
+        "CREATE TABLE IF NOT EXISTS opening (jti TEXT PRIMARY KEY, seed TEXT, fields TEXT) WITHOUT ROWID",
+      );
+      for (const name of INDEXED) {
+        const value = `json_extract(fields, '$.${name}')`;
+        sql.all(
+          `CREATE INDEX IF NOT EXISTS opening_${name} ON opening (${value}, jti) WHERE ${value} IS NOT NULL`,
+        );
+      }
+    });
+  }
+
+  /** Keeps openings; one that is known already, or was erased, is left as it is. */
+  keep(openings: readonly Opening[]): void {
+    if (openings.length > KEEP_OPENINGS_MAX) {
+      throw new RangeError(`vault: ${openings.length} openings in one call, at most ${KEEP_OPENINGS_MAX}`);
+    }
+    this.#sql.transaction(() => {
+      for (const { jti, seed, fields } of openings) {
+        this.#sql.all("INSERT OR IGNORE INTO opening VALUES (?, ?, ?)", jti, seed, JSON.stringify(fields));
+      }
+    });
+  }
+
+  /** What opens an exchange, `erased`, or undefined when the vault does not know it (any more). */
+  find(jti: string): Opening | "erased" | undefined {
+    const row = this.#sql.all("SELECT jti, seed, fields FROM opening WHERE jti = ?", jti)[0];
+    if (row === undefined) return undefined;
+    return row.seed === null ? "erased" : readOpening(row);
+  }
+
+  search(search: Search): Page {
+    const indexed = (INDEXED as readonly string[]).includes(search.name);
+    const found = indexed ? this.#lookUp(search) : this.#scan(search);
+    const openings = found.slice(0, PAGE_OPENINGS_MAX).map(readOpening);
+    if (found.length > openings.length) return { openings, next: openings.at(-1)!.jti };
+    const next = indexed ? undefined : this.#scanned(search.before);
+    return next === undefined ? { openings } : { openings, next };
+  }
+
+  /** Erases the values and seeds of exchanges for good; of ones that it does not know as well. */
+  erase(jtis: readonly string[]): void {
+    this.#sql.transaction(() => {
+      for (const jti of jtis) this.#sql.all("INSERT OR REPLACE INTO opening VALUES (?, NULL, NULL)", jti);
+    });
+  }
+
+  /** Lets go of exchanges that began before a moment; some at a time. @returns whether there is more. */
+  prune(beforeMs: number): boolean {
+    const first = firstJti(beforeMs);
+    return this.#sql.transaction(() => {
+      this.#sql.all(
+        "DELETE FROM opening WHERE jti IN (SELECT jti FROM opening WHERE jti < ? ORDER BY jti LIMIT ?)",
+        first,
+        PRUNE_ROWS_MAX,
+      );
+      return this.#sql.all("SELECT 1 FROM opening WHERE jti < ? LIMIT 1", first).length > 0;
+    });
+  }
+
+  isEmpty(): boolean {
+    return this.#sql.all("SELECT 1 FROM opening LIMIT 1").length === 0;
+  }
+
+  #lookUp({ name, value, before = LAST_JTI }: Search): SqlRow[] {
+    return this.#sql.all(
+      `SELECT jti, seed, fields FROM opening
+       WHERE json_extract(fields, '$.${name}') = ? AND jti < ? ORDER BY jti DESC LIMIT ?`,
+      value,
+      before,
+      PAGE_OPENINGS_MAX + 1,
+    );
+  }
+
+  #scan({ name, value, before = LAST_JTI }: Search): SqlRow[] {
+    return this.#sql.all(
+      `SELECT jti, seed, fields FROM
+         (SELECT jti, seed, fields FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT ?)
+       WHERE json_extract(fields, ?) = ? ORDER BY jti DESC LIMIT ?`,
+      before,
+      SCAN_OPENINGS_MAX,
+      `$."${name}"`,
+      value,
+      PAGE_OPENINGS_MAX + 1,
+    );
+  }
+
+  /** The last exchange that a scan has looked at, if there may be more behind it. */
+  #scanned(before = LAST_JTI): string | undefined {
+    const row = this.#sql.all(
+      "SELECT jti FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT 1 OFFSET ?",
+      before,
+      SCAN_OPENINGS_MAX - 1,
+    )[0];
+    return row?.jti as string | undefined;
+  }
+}
+
+function readOpening(row: SqlRow): Opening {
+  return { jti: row.jti as string, seed: row.seed as string, fields: JSON.parse(row.fields as string) };
+}
