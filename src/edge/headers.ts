@@ -17,6 +17,9 @@ const HOP_BY_HOP = [
 /** Counterfoil's own response fields: never believed when they come from anybody else. */
 const OWN_PREFIX = "audit-";
 
+/** A link with the relation of a receipt, alone or among others. */
+const OWN_LINK = /;\s*rel\s*=\s*(?:audit-receipt(?![^\s;,])|"(?:[^"]*\s)?audit-receipt(?:\s[^"]*)?")/i;
+
 /** The field in which Cloudflare's front tells the client's address. */
 const ADDRESS_FIELD = "cf-connecting-ip";
 
@@ -43,18 +46,19 @@ export function requestHeaders(request: Request, address: string | undefined, jt
 export function responseHeaders(response: Response): Headers {
   const headers = endToEnd(response.headers);
   const links = headers.get("link")?.split(/,(?=\s*<)/) ?? [];
-  const others = links.filter(link => !/;\s*rel\s*=\s*["\w\s-]*audit-receipt/i.test(link));
+  const others = links.filter(link => !OWN_LINK.test(link));
   if (others.length < links.length) headers.delete("link");
   if (others.length > 0 && others.length < links.length) headers.set("link", others.join(",").trim());
   return headers;
 }
 
+/** A copy, so that what stays is as it was: in its spelling, in as many fields, and byte for byte. */
 function endToEnd(from: Headers): Headers {
   const dropped = new Set(HOP_BY_HOP);
   for (const name of (from.get("connection") ?? "").split(",")) dropped.add(name.trim().toLowerCase());
-  const headers = new Headers();
-  for (const [name, value] of from) {
-    if (!dropped.has(name) && !name.startsWith(OWN_PREFIX)) headers.append(name, value);
+  const headers = new Headers(from);
+  for (const name of [...headers.keys()]) {
+    if (dropped.has(name.toLowerCase()) || name.toLowerCase().startsWith(OWN_PREFIX)) headers.delete(name);
   }
   return headers;
 }

@@ -262,9 +262,11 @@ function hostOf(route: Route): string {
 
 /** The route's upstream with the path and query that were asked for; host and scheme are the policy's. */
 function upstreamUrl(requested: string, upstream: string): string {
-  const { pathname, search } = new URL(requested);
+  const { pathname, href } = new URL(requested);
+  // Not `search`, which does not tell an empty query from none.
+  const query = /\?[^#]*/.exec(href)?.[0] ?? "";
   const base = new URL(upstream);
-  return `${base.origin}${base.pathname.replace(/\/$/, "")}${pathname}${search}`;
+  return `${base.origin}${base.pathname.replace(/\/$/, "")}${pathname}${query}`;
 }
 
 function contentLength(headers: Headers): number | undefined {

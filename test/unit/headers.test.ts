@@ -54,7 +54,8 @@ describe("header fields", () => {
     expect(responseHeaders(new Response(null, { headers: { link } })).get("link")).toBe(
       "<http://a/,b>; rel=next",
     );
-    const next = "<http://a>; rel=next";
+    const next =
+      '<http://a>; rel=next, <http://b>; rel="audit-receipts x-audit-receipt", <http://c>; rel=audit-receipt-x';
     expect(responseHeaders(new Response(null, { headers: { link: next } })).get("link")).toBe(next);
   });
 

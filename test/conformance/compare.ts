@@ -1,0 +1,80 @@
+// What makes two outcomes the same: every byte that either side saw, apart from the fields that Counterfoil
+// documents as its own. Names of hosts are replaced, since each side is reached under its own.
+import type { Outcome, Seen } from "./exchange.ts";
+import type { Field } from "./wire.ts";
+
+/** The header fields in which the edge differs from a plain pass-through; docs/conformance.md names exactly these. */
+export const DOCUMENTED = {
+  addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link"],
+  addedToRequest: ["audit-id", "x-request-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
+  droppedFromRequest: ["keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"],
+  droppedFromResponse: ["keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"],
+} as const;
+
+/** The member of Link that is the edge's. */
+const OWN_LINK = /(?:,\s*)?<[^>]*>;\s*rel="audit-receipt"$/;
+
+export interface Comparable {
+  readonly client: object | undefined;
+  readonly upstream: readonly object[];
+}
+
+/** What was seen without an edge. @param host under which the upstream was reached. */
+export function withoutEdge({ client, upstream }: Outcome, host: string, sent: readonly Field[]): Comparable {
+  const hop = hopFields(sent);
+  return {
+    client: client && {
+      interim: client.interim,
+      ...describe(without(client, DOCUMENTED.droppedFromResponse), host),
+    },
+    upstream: upstream.map(seen => describe(without(seen, hop), host)),
+  };
+}
+
+/** What was seen through the edge, without what is documented. @param sent the fields that the client sent. */
+export function throughEdge(outcome: Outcome, host: string, sent: readonly Field[]): Comparable {
+  const own = sent.map(([name]) => name.toLowerCase());
+  const added = DOCUMENTED.addedToRequest.filter(name => !own.includes(name));
+  return withoutEdge(
+    {
+      client: outcome.client && {
+        ...outcome.client,
+        fields: outcome.client.fields.flatMap(withoutMarks),
+      },
+      upstream: outcome.upstream.map(seen => without(seen, added)),
+    },
+    host,
+    sent,
+  );
+}
+
+function without<T extends Seen>(seen: T, names: readonly string[]): T {
+  return { ...seen, fields: seen.fields.filter(([name]) => !names.includes(name.toLowerCase())) };
+}
+
+/** The fields of one hop among those that were sent: the documented ones, and those that Connection names. */
+function hopFields(sent: readonly Field[]): string[] {
+  const named = sent.filter(([name]) => name.toLowerCase() === "connection").map(([, value]) => value);
+  return [
+    ...DOCUMENTED.droppedFromRequest,
+    ...named
+      .join(",")
+      .toLowerCase()
+      .split(/\s*,\s*/),
+  ];
+}
+
+/** A field of the response without what the edge put there. */
+function withoutMarks([name, value]: Field): Field[] {
+  const lower = name.toLowerCase();
+  if (lower === "link") {
+    const rest = value.replace(OWN_LINK, "");
+    return rest === "" ? [] : [[name, rest]];
+  }
+  return (DOCUMENTED.addedToResponse as readonly string[]).includes(lower) ? [] : [[name, value]];
+}
+
+function describe({ line, fields, body, trailers, end }: Seen, host: string): object {
+  const lines = fields.map(([name, value]) => `${name}: ${value === host ? "the upstream's host" : value}`);
+  return { line, fields: lines, body: body.toString("latin1"), trailers, end };
+}

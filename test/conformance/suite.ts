@@ -1,0 +1,92 @@
+// The conformance test: every case of the corpus, once through a plain pass-through and once through the edge.
+// It knows hosts only by their URLs, so it can be run against any pair of them.
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Edge } from "../e2e/edge.ts";
+import type { Case } from "./case.ts";
+import { DOCUMENTED, throughEdge, withoutEdge } from "./compare.ts";
+import { CORPUS } from "./corpus/corpus.ts";
+import { type Outcome, play, Upstream } from "./exchange.ts";
+import { checkRecords, idOf, type Played, pullEnded, recordOf } from "./records.ts";
+
+export interface Hosts {
+  readonly platform: string;
+  /** Starts what only passes on to an upstream, and the edge before one, on the same platform. */
+  startPassThrough(upstream: string): Promise<{ readonly url: string; stop(): Promise<void> }>;
+  startEdge(upstream: string): Promise<Edge>;
+}
+
+export function testConformance({ platform, startPassThrough, startEdge }: Hosts): void {
+  let upstreams: [Upstream, Upstream];
+  let passThrough: Awaited<ReturnType<typeof startPassThrough>>;
+  let edge: Edge;
+  const played = new Map<Case, Played>();
+
+  beforeAll(async () => {
+    upstreams = [await Upstream.start(), await Upstream.start()];
+    [passThrough, edge] = await Promise.all([
+      startPassThrough(upstreams[0].url),
+      startEdge(upstreams[1].url),
+    ]);
+  });
+
+  afterAll(async () => {
+    await Promise.all([passThrough.stop(), edge.stop()]);
+    for (const upstream of upstreams) upstream.close();
+  });
+
+  describe(`on ${platform}, client and upstream see through the edge what they see without`, () => {
+    test.each(CORPUS.map(exchange => [exchange.name, exchange] as const))("%s", async (_, exchange) => {
+      const [plainUpstream, edgeUpstream] = upstreams;
+      const without = await play(exchange, new URL(passThrough.url), plainUpstream);
+      const through = await play(exchange, new URL(edge.url), edgeUpstream);
+      played.set(exchange, { play: exchange, outcome: through });
+      const { fields } = exchange.request;
+      expect(throughEdge(through, new URL(edgeUpstream.url).host, fields)).toEqual(
+        withoutEdge(without, new URL(plainUpstream.url).host, fields),
+      );
+      checkBodies(exchange, through);
+      for (const { faults } of upstreams) expect(faults.get(exchange.name)).toBeUndefined();
+    });
+  });
+
+  test("the fields in which the two may differ are the ones that docs/conformance.md names", () => {
+    const rows = readFileSync("docs/conformance.md", "utf8").matchAll(/^\| (\w+ \w+ the \w+) \| (.*) \|$/gm);
+    const named = [...rows].map(([, how, names]) => [
+      how,
+      names!.replaceAll("`", "").toLowerCase().split(", "),
+    ]);
+    expect(Object.fromEntries(named)).toEqual({
+      "added to the response": DOCUMENTED.addedToResponse,
+      "added to the request": DOCUMENTED.addedToRequest,
+      "dropped from the request": DOCUMENTED.droppedFromRequest,
+      "dropped from the response": DOCUMENTED.droppedFromResponse,
+    });
+  });
+
+  describe(`on ${platform}, the ledger has one ending for`, () => {
+    let entries: string[];
+    beforeAll(async () => {
+      const ids = [...played.values()].flatMap(({ outcome }) => idOf(outcome) ?? []);
+      entries = await pullEnded(edge, ids);
+    });
+
+    test.each(CORPUS.map(exchange => [exchange.name, exchange] as const))("%s", (_, exchange) => {
+      checkRecords(played.get(exchange)!, entries);
+    });
+
+    test("every exchange that was played, and for nothing else", () => {
+      const records = entries.map(recordOf).filter(({ stage }) => stage !== "control");
+      const ids = [...played.values()].flatMap(({ outcome }) => idOf(outcome) ?? []);
+      expect(new Set(records.map(({ jti }) => jti))).toEqual(new Set(ids));
+    });
+  });
+}
+
+/** The bodies of a case that is data alone are those that it names, whatever a pass-through makes of them. */
+function checkBodies({ request, response, client, upstream, ending }: Case, outcome: Outcome): void {
+  if (client !== undefined || upstream !== undefined || ending !== undefined) return;
+  const expected = request.method === "HEAD" ? Buffer.alloc(0) : response.body.bytes;
+  expect(outcome.client!.body.equals(expected)).toBe(true);
+  expect(outcome.upstream.map(({ body }) => body.equals(request.body.bytes))).toEqual([true]);
+}
