@@ -10,6 +10,7 @@ import {
   digestAnchor,
   FIRST_ANCHOR_PREV,
   formatAnchorPath,
+  imprintAnchor,
   issueAnchor,
   openAnchor,
   type Pin,
@@ -38,6 +39,17 @@ export interface AnchorOptions {
   readonly now: () => number;
   /** The evidence of the lock that is in force on the anchor store. */
   readonly lock: AnchorPayload["lock"];
+  readonly timestamps?: TimestampOptions;
+}
+
+/** Which anchors get a timestamp, and from whom. */
+export interface TimestampOptions {
+  /** Every so many anchors. */
+  readonly every: number;
+  /** Whether no anchor is written while one that is due cannot be had. */
+  readonly required: boolean;
+  /** A verified token for a digest. @throws when there is none to be had. */
+  readonly stamp: (digest: Uint8Array) => Promise<Uint8Array>;
 }
 
 const decoder = new TextDecoder();
@@ -45,6 +57,7 @@ const encoder = new TextEncoder();
 
 export class Anchorer {
   readonly #options: AnchorOptions;
+  #missedTimestamp: Error | undefined;
 
   constructor(options: AnchorOptions) {
     this.#options = options;
@@ -73,7 +86,8 @@ export class Anchorer {
     const { issuer, key, lock, now } = this.#options;
     const time = new Date(now()).toISOString();
     const prev = last?.digest ?? FIRST_ANCHOR_PREV;
-    const text = await issueAnchor({ v: 1, iss: issuer, epoch, time, prev, ledgers: pins, lock }, key);
+    const payload = { v: 1, iss: issuer, epoch, time, prev, ledgers: pins, lock };
+    const text = await issueAnchor(await this.#stamp(payload), key);
     // Another writer may have gone on meanwhile. Then this anchor is not the next one any more, and never was.
     const intent = this.#options.sql.all(
       "INSERT INTO anchor SELECT ?, ?, 0 WHERE ? > (SELECT coalesce(max(epoch), -1) FROM anchor) RETURNING epoch",
@@ -84,6 +98,27 @@ export class Anchorer {
     if (intent.length === 0) throw new Error(`anchor ${epoch}: was made by another writer meanwhile`);
     await this.#finish();
     return epoch;
+  }
+
+  /** Why the newest anchor has no timestamp, if one was due and could not be had. */
+  get missedTimestamp(): Error | undefined {
+    return this.#missedTimestamp;
+  }
+
+  /** Adds a timestamp, if one is due: one that could not be had is due again with the next anchor. */
+  async #stamp(payload: AnchorPayload): Promise<AnchorPayload> {
+    const { timestamps } = this.#options;
+    const isMissed = this.#missedTimestamp !== undefined;
+    if (timestamps === undefined || (payload.epoch % timestamps.every !== 0 && !isMissed)) return payload;
+    try {
+      const token = encodeBase64(await timestamps.stamp(imprintAnchor(payload)));
+      this.#missedTimestamp = undefined;
+      return { ...payload, timestamp: { token } };
+    } catch (error) {
+      if (timestamps.required) throw error;
+      this.#missedTimestamp = error as Error;
+      return payload;
+    }
   }
 
   /** The newest epoch that is known to be written. */

@@ -10,12 +10,14 @@ import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import type { Placement } from "../src/receipt/placement.ts";
 import type { Control } from "../src/receipt/record.ts";
 import type { Trust } from "../src/receipt/trust.ts";
+import { decodeBase64 } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
 import { Anchorer, readNewestAnchor } from "./anchor.ts";
 import { Ledger } from "./ledger.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
+import { requestTimestamp } from "./timestamper.ts";
 import { Vault } from "./vault.ts";
 
 /** The bindings of wrangler.toml, and the secrets. Everything else in the environment is policy. */
@@ -83,6 +85,9 @@ export async function openEnvironment(env: Env): Promise<Environment> {
     ledgers: policy.ledgers.map(({ name, origin }) => ({ name, origin, keys: [signerOf(origin).key] })),
     anchorKeys: [anchorKey.publicJwk],
     receiptKeys: [receiptKey.publicJwk],
+    ...(policy.anchor.timestamp && {
+      timestampers: policy.anchor.timestamp.certificates.map(text => decodeBase64(text)),
+    }),
   };
   return { policy, receiptKey, anchorKey, signerOf, trust };
 }
@@ -122,7 +127,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
         },
         published,
         now: Date.now,
-        random: count => crypto.getRandomValues(new Uint8Array(count)),
+        random: randomBytes,
         breathe: () => scheduler.wait(0),
         recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys: trust.anchorKeys }),
       });
@@ -193,6 +198,14 @@ function anchorObject(env: Env): DurableObjectStub<AnchorObject> {
   return env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT));
 }
 
+function randomBytes(count: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(count));
+}
+
+function describe(error: Error): Trouble {
+  return { code: error instanceof Fault ? error.code : "unavailable", reason: error.message };
+}
+
 /** The one anchor writer. */
 export class AnchorObject extends DurableObject<Env> {
   #anchorer!: Anchorer;
@@ -204,6 +217,7 @@ export class AnchorObject extends DurableObject<Env> {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
       const { policy, anchorKey, trust } = await openEnvironment(env);
+      const { timestamp } = policy.anchor;
       this.#intervalMs = policy.anchor.interval_seconds * 1000;
       this.#anchorer = new Anchorer({
         sql: objectSql(ctx.storage),
@@ -214,6 +228,19 @@ export class AnchorObject extends DurableObject<Env> {
         key: anchorKey,
         now: Date.now,
         lock: { kind: "none" },
+        ...(timestamp && {
+          timestamps: {
+            every: timestamp.every,
+            required: timestamp.required,
+            stamp: digest =>
+              requestTimestamp(digest, {
+                url: timestamp.url,
+                certificates: trust.timestampers!,
+                fetch: (url, init) => fetch(url, init),
+                random: randomBytes,
+              }),
+          },
+        }),
       });
     });
   }
@@ -234,10 +261,11 @@ export class AnchorObject extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + this.#intervalMs);
     try {
       await this.#anchorer.anchor();
-      this.#trouble = undefined;
+      const missed = this.#anchorer.missedTimestamp;
+      this.#trouble = missed && describe(missed);
+      if (missed !== undefined) console.error("anchored without a timestamp:", missed);
     } catch (error) {
-      const code = error instanceof Fault ? error.code : "unavailable";
-      this.#trouble = { code, reason: (error as Error).message };
+      this.#trouble = describe(error as Error);
       console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);
     }
   }

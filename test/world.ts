@@ -1,7 +1,7 @@
 // A small world for tests: a real ledger, publisher and anchor writer over SQLite in memory and an archive
 // in a Map, with fixed keys and a clock that the test moves.
 import { createHash, createPrivateKey } from "node:crypto";
-import { Anchorer, readNewestAnchor } from "../durable/anchor.ts";
+import { Anchorer, readNewestAnchor, type TimestampOptions } from "../durable/anchor.ts";
 import type { Archive, Versioned } from "../durable/archive.ts";
 import { Ledger } from "../durable/ledger.ts";
 import { publish } from "../durable/publish.ts";
@@ -83,6 +83,8 @@ export interface WorldOptions {
   readonly receiptKey?: SigningKey;
   readonly policy?: string;
   readonly startMs?: number;
+  readonly timestamps?: TimestampOptions;
+  readonly timestampers?: readonly Uint8Array[];
 }
 
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
@@ -105,6 +107,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     key: anchorKey,
     now: () => now,
     lock: { kind: "none" },
+    ...(options.timestamps && { timestamps: options.timestamps }),
   });
   const anchorKeys = [anchorKey.publicJwk];
   const ledger = new Ledger({
@@ -131,7 +134,13 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     anchors,
     ledger,
     receiptKey,
-    trust: { issuer: ISSUER, ledgers: [trusted], anchorKeys, receiptKeys: [receiptKey.publicJwk] },
+    trust: {
+      issuer: ISSUER,
+      ledgers: [trusted],
+      anchorKeys,
+      receiptKeys: [receiptKey.publicJwk],
+      ...(options.timestampers && { timestampers: options.timestampers }),
+    },
     tick(ms) {
       now += ms;
     },

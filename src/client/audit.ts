@@ -12,6 +12,7 @@ import {
   type Pin,
 } from "../receipt/anchor.ts";
 import type { Trust } from "../receipt/trust.ts";
+import { openTimestamp } from "../receipt/verify.ts";
 import { Fault } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
@@ -25,6 +26,16 @@ export interface AuditOptions {
   readonly keptAnchor?: string;
 }
 
+/** What the anchors' timestamps say, where there are any. */
+export interface TimestampReport {
+  /** How many are by an authority that the trust document names, and hold. */
+  readonly count: number;
+  /** How many are by authorities that it does not name. */
+  readonly unknown: number;
+  /** The newest of those that hold: its anchor's epoch, the authority's clock, and the authority. */
+  readonly newest?: { readonly epoch: number; readonly time: string; readonly by: string };
+}
+
 export interface AuditReport {
   readonly outcome: Outcome;
   readonly anchors: {
@@ -32,6 +43,7 @@ export interface AuditReport {
     readonly count: number;
     /** The newest of them. */
     readonly newest?: { readonly epoch: number; readonly time: string };
+    readonly timestamps?: TimestampReport;
   };
   readonly ledgers: readonly LedgerReport[];
   /** Ledgers that anchors pin, but that the trust document does not name: they were not audited. */
@@ -79,7 +91,11 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
   const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
   return {
     outcome: decide(findings, isKnown),
-    anchors: { count: anchors.count, ...(anchors.newest && { newest: anchors.newest }) },
+    anchors: {
+      count: anchors.count,
+      ...(anchors.newest && { newest: anchors.newest }),
+      ...(anchors.timestamps && { timestamps: anchors.timestamps }),
+    },
     ledgers: [...walks.values()].map(walk => walk.report()),
     unnamedOrigins: [...unnamed],
     problems: findings.problems,
@@ -115,6 +131,7 @@ class AnchorWalk {
   #prev: string | undefined = FIRST_ANCHOR_PREV;
   count = 0;
   newest: { readonly epoch: number; readonly time: string } | undefined;
+  timestamps: TimestampReport | undefined;
 
   constructor(archive: Archive, trust: Trust, findings: Findings, kept: Anchor | undefined) {
     this.#archive = archive;
@@ -158,6 +175,7 @@ class AnchorWalk {
       await this.#findings.check(place, async () => {
         anchor = await this.#open(text, epoch, place.path);
       });
+      if (anchor?.timestamp !== undefined) await this.#checkTimestamp(anchor, place);
       this.#prev = anchor?.digest;
       if (anchor !== undefined) yield { anchor, place };
       epoch++;
@@ -188,6 +206,21 @@ class AnchorWalk {
       );
     }
     return anchor;
+  }
+
+  /** A timestamp that does not hold is a problem of its own: the anchor stands without it. */
+  async #checkTimestamp(anchor: Anchor, place: Place): Promise<void> {
+    const { count, unknown, newest } = this.timestamps ?? { count: 0, unknown: 0 };
+    this.timestamps = { count, unknown, ...(newest && { newest }) };
+    await this.#findings.check(place, async () => {
+      const timestamp = await openTimestamp(anchor, this.#trust).catch(error => {
+        throw located(error, place.path);
+      });
+      this.timestamps =
+        timestamp === undefined
+          ? { count, unknown: unknown + 1, ...(newest && { newest }) }
+          : { count: count + 1, unknown, newest: { epoch: anchor.payload.epoch, ...timestamp } };
+    });
   }
 
   #requireKept(text: string, epoch: number, path: string): void {

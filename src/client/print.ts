@@ -6,7 +6,7 @@ import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
 import { FAULT_CODES } from "../tlog/fault.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
-import type { AuditReport } from "./audit.ts";
+import type { AuditReport, TimestampReport } from "./audit.ts";
 import type { Problem } from "./findings.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { TrustSource } from "./trust.ts";
@@ -56,7 +56,7 @@ export function describeVerdict(
   source: TrustSource,
   address: string,
 ): Answer {
-  const { receipt, rungs, matched, checkpoint, anchor, witnesses } = verdict;
+  const { receipt, rungs, matched, checkpoint, anchor, witnesses, timestamp } = verdict;
   const { header, record } = receipt.entry;
   const { from, origin } = source;
   const tree = checkpoint && { ...checkpoint, root: encodeBase64(checkpoint.root) };
@@ -80,6 +80,7 @@ export function describeVerdict(
       ...(tree && { checkpoint: tree }),
       ...(anchor && { anchor }),
       ...(witnesses.length > 0 && { witnesses }),
+      ...(timestamp && { timestamp }),
       trust: { from, origin },
     },
   };
@@ -87,7 +88,7 @@ export function describeVerdict(
 
 /** What was compared and proven beyond the signature, and what it takes to prove the rest. */
 function describeRungs(verdict: Verdict, uncompared: readonly string[], address: string): Row[] {
-  const { matched, checkpoint, anchor, witnesses } = verdict;
+  const { matched, checkpoint, anchor, witnesses, timestamp } = verdict;
   const rows: Row[] = [["compared", matched.join(", ") || "nothing of the exchange was given"]];
   if (matched.length > 0 && uncompared.length > 0) rows.push(["not compared", uncompared.join(", ")]);
   if (checkpoint === undefined) {
@@ -98,6 +99,7 @@ function describeRungs(verdict: Verdict, uncompared: readonly string[], address:
   if (anchor === undefined) rows.push(["not proven", "that an anchor pins it; give one with --anchor"]);
   else rows.push(["anchored", `by anchor ${anchor.epoch} of ${anchor.time}`]);
   if (witnesses.length > 0) rows.push(["witnessed", `by ${witnesses.join(", ")}`]);
+  if (timestamp !== undefined) rows.push(["timestamped", `at ${timestamp.time} by ${timestamp.by}`]);
   return rows;
 }
 
@@ -120,6 +122,7 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
     ["archive", archive],
     ["trust", describeSource(source)],
     ["anchors", `${anchors.count} hold${newest ?? ""}`],
+    ...describeTimestamps(anchors.timestamps),
     ...ledgers.flatMap(describeLedger),
     ...unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
@@ -150,6 +153,14 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
       })),
     },
   };
+}
+
+function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
+  if (timestamps === undefined) return [];
+  const { count, unknown, newest } = timestamps;
+  const last = newest && `, the newest of ${newest.time} by ${newest.by}, on epoch ${newest.epoch}`;
+  const others = unknown > 0 ? `; ${unknown} by authorities that your trust document does not name` : "";
+  return [["timestamps", `${count} hold${last ?? ""}${others}`]];
 }
 
 export function describeTrust(trust: Trust, source: TrustSource): Answer {

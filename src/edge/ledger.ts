@@ -30,7 +30,7 @@ export interface LedgerStatus {
 export interface AnchorStatus {
   /** The newest epoch that is known to be written. */
   readonly latest?: number;
-  /** Why the last attempt wrote none, if it failed. */
+  /** Why the last attempt wrote none, or one without the timestamp that was due. */
   readonly trouble?: Trouble;
 }
 

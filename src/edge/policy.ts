@@ -3,6 +3,8 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import * as v from "valibot";
+import { parseCertificate } from "../receipt/certificate.ts";
+import { decodeBase64 } from "../tlog/base64.ts";
 
 const HttpUrl = v.pipe(
   v.string(),
@@ -10,6 +12,8 @@ const HttpUrl = v.pipe(
 );
 const Name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "expected a name of a-z, 0-9 and -"));
 const Method = v.pipe(v.string(), v.regex(/^[A-Z]+$/, "expected an upper-case HTTP method"));
+
+const Certificate = v.pipe(v.string(), v.check(isCertificate, "expected a certificate: base64 of DER"));
 
 const LedgerSchema = v.strictObject({
   name: v.pipe(
@@ -52,6 +56,15 @@ const PolicySchema = v.strictObject({
       interval_seconds: v.optional(
         v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)),
         60,
+      ),
+      /** An RFC 3161 timestamp authority, whose tokens go into anchors. */
+      timestamp: v.optional(
+        v.strictObject({
+          url: HttpUrl,
+          certificates: v.pipe(v.array(Certificate), v.minLength(1, "expected at least one certificate")),
+          every: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 1),
+          required: v.optional(v.boolean(), false),
+        }),
       ),
     }),
     {},
@@ -125,6 +138,15 @@ export function matchRoute(policy: Policy, method: string, path: string): Route 
       (methods === undefined || methods.includes(method)) &&
       (match.endsWith("*") ? path.startsWith(match.slice(0, -1)) : path === match),
   );
+}
+
+function isCertificate(text: string): boolean {
+  try {
+    parseCertificate(decodeBase64(text));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** An absolute http or https URL with nothing in it that is not an address. */

@@ -2,7 +2,7 @@
 // before it. It is a compact JWS of type `audit-anchor+jwt`, signed by a key that signs nothing else.
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
-import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
+import { decodeBase64, encodeBase64, encodeBase64url } from "../tlog/base64.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
 import { parseNote } from "../tlog/note.ts";
@@ -35,6 +35,8 @@ const PayloadSchema = v.looseObject({
   ledgers: v.array(PinSchema),
   /** The evidence of the lock that was in force when this was written. */
   lock: v.looseObject({ kind: v.string() }),
+  /** An RFC 3161 token in standard base64, over the payload as it is without this, its last member. */
+  timestamp: v.optional(v.strictObject({ token: v.string() })),
 });
 
 const HeaderSchema = v.strictObject({
@@ -52,6 +54,8 @@ export interface Anchor {
   readonly payload: AnchorPayload;
   /** base64url SHA-256 of the object's bytes: the next anchor's `prev`. */
   readonly digest: string;
+  /** The timestamp token, not verified yet, and the SHA-256 that it must be of. */
+  readonly timestamp?: { readonly token: Uint8Array; readonly imprint: Uint8Array };
 }
 
 /** `prev` of epoch 0. */
@@ -62,6 +66,11 @@ const encoder = new TextEncoder();
 /** Where the anchor of an epoch lies, below the anchor store and below the reserved prefix alike. */
 export function formatAnchorPath(epoch: number): string {
   return `anchors/${String(epoch).padStart(10, "0")}.jws`;
+}
+
+/** The SHA-256 that a timestamp of an anchor is of: of the payload's JSON, before the timestamp is part of it. */
+export function imprintAnchor(payload: AnchorPayload): Uint8Array {
+  return sha256(encoder.encode(JSON.stringify(payload)));
 }
 
 /** Signs an anchor. The same payload and key always give the same bytes. */
@@ -85,10 +94,24 @@ export async function openAnchor(text: string, keys: readonly TrustedKey[]): Pro
   if (encodeText(JSON.stringify(header)) !== headerPart) {
     throw new Fault("malformed", "anchor header: not in its one accepted spelling");
   }
-  const payload = readExactJson(PayloadSchema, decodeText(payloadPart, "anchor payload"), "anchor payload");
+  const payloadText = decodeText(payloadPart, "anchor payload");
+  const payload = readExactJson(PayloadSchema, payloadText, "anchor payload");
   await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
   checkPayload(payload);
-  return { text, payload, digest: digestAnchor(text) };
+  const timestamp = takeTimestamp(payload, payloadText);
+  return { text, payload, digest: digestAnchor(text), ...(timestamp && { timestamp }) };
+}
+
+/** The token, and what it is over: the payload's text with its last member cut off. */
+function takeTimestamp({ epoch, timestamp }: AnchorPayload, text: string): Anchor["timestamp"] {
+  if (timestamp === undefined) return undefined;
+  const what = `anchor ${epoch}: timestamp`;
+  const member = `,"timestamp":${JSON.stringify(timestamp)}}`;
+  if (!text.endsWith(member)) throw new Fault("malformed", `${what}: is not the last member`);
+  return {
+    token: decodeBase64(timestamp.token, what),
+    imprint: sha256(encoder.encode(`${text.slice(0, -member.length)}}`)),
+  };
 }
 
 /** An anchor says each thing twice or more; all of it must agree. */

@@ -3,6 +3,7 @@
 // keeps a copy; a copy fetched anew from the operator at each check would prove only that the operator
 // agrees with itself.
 import * as v from "valibot";
+import { decodeBase64, encodeBase64 } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import { formatVerifierKey, type NoteKey, parseVerifierKey } from "../tlog/note.ts";
 import { parsePolicy } from "../tlog/policy.ts";
@@ -31,6 +32,7 @@ const TrustSchema = v.looseObject({
   anchor: v.looseObject({ keys: v.array(KeySchema) }),
   jwks: v.looseObject({ keys: v.array(KeySchema) }),
   policy: v.optional(v.string()),
+  timestamp: v.optional(v.looseObject({ certificates: v.pipe(v.array(v.string()), v.maxLength(16)) })),
 });
 
 /** A ledger that a verifier knows, and the keys that it accepts for its checkpoints. */
@@ -47,6 +49,8 @@ export interface Trust {
   readonly receiptKeys: readonly TrustedKey[];
   /** Which witnesses must have cosigned a checkpoint: the text of a C2SP tlog-policy file. */
   readonly policy?: string;
+  /** Certificates in DER whose timestamps are believed, or that issue the certificates of those. */
+  readonly timestampers?: readonly Uint8Array[];
 }
 
 /** The trust document, as JSON. */
@@ -63,6 +67,7 @@ export function formatTrust(trust: Trust): string {
       anchor: { keys: trust.anchorKeys },
       jwks: { keys: trust.receiptKeys },
       ...(trust.policy === undefined ? {} : { policy: trust.policy }),
+      ...(trust.timestampers && { timestamp: { certificates: trust.timestampers.map(encodeBase64) } }),
     },
     null,
     2,
@@ -71,7 +76,15 @@ export function formatTrust(trust: Trust): string {
 
 /** Reads a trust document. @throws Fault `malformed` naming the member, or `unsupported`. */
 export function parseTrust(text: string): Trust {
-  const { v: version, issuer, ledgers, anchor, jwks, policy } = readJson(TrustSchema, text, "trust");
+  const {
+    v: version,
+    issuer,
+    ledgers,
+    anchor,
+    jwks,
+    policy,
+    timestamp,
+  } = readJson(TrustSchema, text, "trust");
   if (version !== 1) {
     throw new Fault("unsupported", "trust: of a version that is not known", {
       expected: "1",
@@ -85,7 +98,13 @@ export function parseTrust(text: string): Trust {
     anchorKeys: anchor.keys as TrustedKey[],
     receiptKeys: jwks.keys as TrustedKey[],
     ...(policy === undefined ? {} : { policy }),
+    ...(timestamp && { timestampers: timestamp.certificates.map(readTimestamper) }),
   };
+}
+
+/** The DER of a certificate, which is parsed when there is a timestamp to verify. @throws Fault `malformed`. */
+function readTimestamper(text: string): Uint8Array {
+  return decodeBase64(text, "trust: timestamp: certificate");
 }
 
 /** The trusted ledger of an origin. @throws Fault `wrong-origin`. */

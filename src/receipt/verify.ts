@@ -7,15 +7,16 @@ import type { Note, VerifySignature } from "../tlog/note.ts";
 import { meetsQuorum, parsePolicy } from "../tlog/policy.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
-import { openAnchor } from "./anchor.ts";
+import { type Anchor, openAnchor } from "./anchor.ts";
 import { digestOf } from "./digest.ts";
 import { matchesField } from "./disclosure.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
 import { fitText } from "./record.ts";
+import type { Timestamp } from "./timestamp.ts";
 import { findLedger, type Trust, type TrustedLedger } from "./trust.ts";
 
 /** What can be proven of a receipt, weakest first. */
-export const RUNGS = ["signed", "matched", "included", "anchored", "witnessed"] as const;
+export const RUNGS = ["signed", "matched", "included", "anchored", "witnessed", "timestamped"] as const;
 export type Rung = (typeof RUNGS)[number];
 
 /**
@@ -55,6 +56,8 @@ export interface Verdict {
   readonly anchor?: { readonly epoch: number; readonly time: string };
   /** Who has cosigned, by the names of the trusted policy, when it asks for anybody. */
   readonly witnesses: readonly string[];
+  /** Who has timestamped the anchor, and when, if it is somebody whom the caller trusts. */
+  readonly timestamp?: Timestamp;
 }
 
 /**
@@ -88,12 +91,14 @@ export async function verifyEvidence(
       "included",
       ...(anchored === undefined ? [] : (["anchored"] as const)),
       ...(witnesses.length === 0 ? [] : (["witnessed"] as const)),
+      ...(anchored?.timestamp === undefined ? [] : (["timestamped"] as const)),
     ],
     receipt,
     matched,
     checkpoint: proven.checkpoint,
     ...(anchored === undefined ? {} : { anchor: anchored.anchor }),
     witnesses,
+    ...(anchored?.timestamp && { timestamp: anchored.timestamp }),
   };
 }
 
@@ -104,9 +109,12 @@ async function openPin(
   ledger: TrustedLedger,
   trust: Trust,
   verify: VerifySignature,
-): Promise<{ note: Note; anchor: { epoch: number; time: string } } | undefined> {
+): Promise<
+  { note: Note; anchor: { epoch: number; time: string }; timestamp: Timestamp | undefined } | undefined
+> {
   if (anchor === undefined) return undefined;
-  const { epoch, time, iss, ledgers } = (await openAnchor(anchor, trust.anchorKeys)).payload;
+  const opened = await openAnchor(anchor, trust.anchorKeys);
+  const { epoch, time, iss, ledgers } = opened.payload;
   checkIssuer(iss, trust, `anchor ${epoch}`);
   const pin = ledgers.find(({ origin }) => origin === ledger.origin);
   if (pin === undefined) {
@@ -117,7 +125,25 @@ async function openPin(
   }
   const { checkpoint, note } = await openCheckpoint(pin.checkpoint, ledger.keys, verify);
   checkPinned(proven, checkpoint, consistency, epoch);
-  return { note, anchor: { epoch, time } };
+  return { note, anchor: { epoch, time }, timestamp: await openTimestamp(opened, trust) };
+}
+
+/**
+ * The timestamp of an anchor; undefined when it has none, or one by an authority that is not trusted: like an
+ * unknown witness, that proves nothing and says nothing against anybody.
+ * @throws Fault as verifyTimestamp, when a trusted authority's timestamp does not hold.
+ */
+export async function openTimestamp({ timestamp }: Anchor, trust: Trust): Promise<Timestamp | undefined> {
+  const { timestampers = [] } = trust;
+  if (timestamp === undefined || timestampers.length === 0) return undefined;
+  // Loaded only where there is something to verify: it comes with an ASN.1 library as large as all the rest.
+  const { verifyTimestamp } = await import("./timestamp.ts");
+  try {
+    return await verifyTimestamp(timestamp.token, timestamp.imprint, timestampers);
+  } catch (error) {
+    if (error instanceof Fault && error.code === "unknown-key") return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -25,6 +25,8 @@ export const FAULT_CODES = {
   pruned: "The entry's retention has ended. Its proofs still hold; its bytes are gone on purpose.",
   erased: "The private value was erased on purpose. Every proof still holds.",
   "quorum-not-met": "Fewer witnesses have cosigned than your policy asks for.",
+  "wrong-timestamp": "The timestamp is genuine, but is of other bytes than these.",
+  "wrong-purpose": "The certificate was not issued for what it was used for.",
   "not-disclosed": "The disclosure does not open any digest in this record.",
 } as const;
 

@@ -8,7 +8,7 @@ const HASH = "@noble/hashes";
 /** What each room may import besides itself. Nothing imports `hosts` or `durable/objects.ts`. */
 const MAY_IMPORT: Record<string, string[]> = {
   "src/tlog": [HASH],
-  "src/receipt": ["src/tlog", HASH, "jose", "uuid", "valibot"],
+  "src/receipt": ["src/tlog", HASH, "asn1js", "jose", "uuid", "valibot"],
   "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "valibot"],
   "src/client": ["src/receipt", "src/tlog", HASH, "commander", "valibot"],
   durable: ["src/receipt", "src/tlog"],

@@ -1,0 +1,73 @@
+// A client of a timestamp authority (RFC 3161 section 3.4). What it returns has been verified, is for this
+// digest and answers this request; it waits and reads no more than it must.
+import {
+  formatTimestampRequest,
+  parseTimestampResponse,
+  trimToken,
+  verifyTimestamp,
+} from "../src/receipt/timestamp.ts";
+
+/** How long an authority may take, in ms, and the most that it may answer, in bytes. */
+export const TIMESTAMP_WAIT_MS = 10_000;
+const RESPONSE_BYTES_MAX = 65_536;
+const NONCE_BYTES = 16;
+
+export interface TimestamperOptions {
+  readonly url: string;
+  /** Certificates in DER, as in the trust document. */
+  readonly certificates: readonly Uint8Array[];
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly waitMs?: number;
+}
+
+/**
+ * Has a SHA-256 digest timestamped.
+ * @returns the token, with no more certificates than its path has.
+ * @throws Error when the authority cannot be reached or refuses, Fault when its token does not hold.
+ */
+export async function requestTimestamp(digest: Uint8Array, options: TimestamperOptions): Promise<Uint8Array> {
+  const { url, certificates, random, waitMs = TIMESTAMP_WAIT_MS } = options;
+  const nonce = random(NONCE_BYTES);
+  const response = await options.fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/timestamp-query", accept: "application/timestamp-reply" },
+    body: formatTimestampRequest(digest, nonce) as BodyInit,
+    // An authority that moves is configured anew: nobody else is sent a digest.
+    redirect: "manual",
+    signal: AbortSignal.timeout(waitMs),
+  });
+  const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (response.status !== 200 || type !== "application/timestamp-reply") {
+    await response.body?.cancel();
+    throw new Error(
+      `timestamp authority ${url}: expected status 200 and application/timestamp-reply, found status ${response.status} and ${type ?? "no type"}`,
+    );
+  }
+  const token = await trimToken(parseTimestampResponse(await readBounded(response, url)), certificates);
+  await verifyTimestamp(token, digest, certificates, nonce);
+  return token;
+}
+
+async function readBounded(response: Response, url: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done) break;
+    length += value.length;
+    if (length > RESPONSE_BYTES_MAX) {
+      await reader?.cancel();
+      throw new Error(`timestamp authority ${url}: answered more than ${RESPONSE_BYTES_MAX} bytes`);
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
