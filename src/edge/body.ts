@@ -5,8 +5,20 @@ import { formatDigest } from "../receipt/digest.ts";
 /** What has been seen of a body so far. */
 export class BodyDigest {
   readonly #hash = sha256.create();
+  readonly #limit: number;
   #size = 0;
-  #state: "open" | "whole" | "broken" = "open";
+  #state: "open" | "whole" | "broken" | "over" = "open";
+
+  /** @param limit the most bytes that may pass. */
+  constructor(limit = Number.POSITIVE_INFINITY) {
+    this.#limit = limit;
+  }
+
+  /** Whether so many more bytes may pass. Once they may not, the body is broken off. */
+  admits(bytes: number): boolean {
+    if (this.#size + bytes > this.#limit) this.#state = "over";
+    return this.#state !== "over";
+  }
 
   update(chunk: Uint8Array): void {
     this.#hash.update(chunk);
@@ -20,7 +32,12 @@ export class BodyDigest {
 
   /** Its source broke off before the end. */
   breakOff(): void {
-    this.#state = "broken";
+    if (this.#state !== "over") this.#state = "broken";
+  }
+
+  /** It was larger than its limit, and was broken off here. */
+  get isOver(): boolean {
+    return this.#state === "over";
   }
 
   get isBroken(): boolean {
@@ -93,10 +110,11 @@ export async function pump(
     for (;;) {
       const chunk = await reader.read().catch(() => undefined);
       if (gone.aborted) return "sink";
-      if (chunk === undefined) {
+      if (chunk === undefined || !seen.admits(chunk.value?.length ?? 0)) {
         // Known before the other side hears of it: whoever asks why it broke gets the true answer.
         seen.breakOff();
         await writer.abort().catch(() => {});
+        await reader.cancel().catch(() => {});
         return "source";
       }
       if (chunk.done) {

@@ -14,11 +14,13 @@ export interface Sources {
   readonly random: (bytes: number) => Uint8Array;
 }
 
+const NOWHERE = { host: "", pathname: "", search: "" };
+
 export class Exchange {
   readonly jti: string;
   /** Opens the private fields; for the caller only. */
   readonly seed: string;
-  readonly requestBody = new BodyDigest();
+  readonly requestBody: BodyDigest;
   readonly responseBody = new BodyDigest();
   readonly route: Route | undefined;
   readonly #policy: Policy;
@@ -35,7 +37,8 @@ export class Exchange {
     policy: Policy,
     sources: Sources,
   ) {
-    const url = new URL(request.url);
+    // Without a URL, there is nothing that can be said of where a request went; it is refused.
+    const { host, pathname, search } = URL.parse(request.url) ?? NOWHERE;
     const seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
     this.jti = makeJti(this.#began, sources.random(16));
@@ -43,12 +46,13 @@ export class Exchange {
     this.route = route;
     this.#policy = policy;
     this.#sources = sources;
-    this.#request = { method: fitText(request.method), host: fitText(url.host), path: fitText(url.pathname) };
+    this.requestBody = new BodyDigest(route?.body_limit);
+    this.#request = { method: fitText(request.method), host: fitText(host), path: fitText(pathname) };
     this.#private = {
       sub: null,
       client_address: address ?? null,
       user_agent: request.headers.get("user-agent"),
-      query: url.search === "" ? null : url.search.slice(1),
+      query: search === "" ? null : search.slice(1),
     } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>;
     this.#commitment = commitFields(seed, this.#private);
   }

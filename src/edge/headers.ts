@@ -1,4 +1,6 @@
-// Which header fields cross the edge, and which are only for one hop (RFC 9110 section 7.6.1).
+// Which header fields cross the edge, which are only for one hop (RFC 9110 section 7.6.1), and which the edge adds.
+import { loopName } from "./admission.ts";
+import type { Policy } from "./policy.ts";
 
 /** Fields of one hop, besides those that Connection names. */
 const HOP_BY_HOP = [
@@ -29,13 +31,19 @@ export function clientAddress(headers: Headers, teller: typeof ADDRESS_FIELD | "
 }
 
 /** The fields that go up to the upstream. */
-export function requestHeaders(request: Request, address: string | undefined, jti: string): Headers {
+export function requestHeaders(
+  request: Request,
+  address: string | undefined,
+  jti: string,
+  policy: Policy,
+): Headers {
   const headers = endToEnd(request.headers);
   const url = new URL(request.url);
   headers.delete(ADDRESS_FIELD);
   if (address !== undefined) append(headers, "x-forwarded-for", address);
   headers.set("x-forwarded-host", url.host);
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
+  append(headers, "cdn-loop", loopName(policy));
   headers.set("audit-id", jti);
   if (!headers.has("x-request-id")) headers.set("x-request-id", jti);
   headers.delete("host");

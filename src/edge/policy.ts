@@ -5,6 +5,8 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import * as v from "valibot";
 import { parseCertificate } from "../receipt/certificate.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
+import { isPathPattern } from "./path.ts";
+import { coversRoute } from "./route.ts";
 
 const HttpUrl = v.pipe(
   v.string(),
@@ -14,6 +16,17 @@ const Name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "expected a
 const Method = v.pipe(v.string(), v.regex(/^[A-Z]+$/, "expected an upper-case HTTP method"));
 
 const Certificate = v.pipe(v.string(), v.check(isCertificate, "expected a certificate: base64 of DER"));
+const Host = v.pipe(
+  v.string(),
+  v.regex(
+    /^((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])$/,
+    "expected a lower-case host like api.example.com or *.example.com, without a port",
+  ),
+);
+
+/** A limit that a policy may lower, but not raise. */
+const lowerable = (most: number) =>
+  v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(most)), most);
 
 const LedgerSchema = v.strictObject({
   name: v.pipe(
@@ -26,16 +39,36 @@ const LedgerSchema = v.strictObject({
 
 const RouteSchema = v.strictObject({
   name: Name,
-  /** A path, or the beginning of one followed by `*`. */
-  match: v.pipe(v.string(), v.regex(/^\/[^*]*\*?$/, "expected a path like /v1/orders or /v1/*")),
-  methods: v.optional(v.array(Method)),
+  /** The paths that it takes; see `matchPath`. */
+  match: v.pipe(
+    v.string(),
+    v.check(
+      isPathPattern,
+      "expected a path like /v1/orders, /v1/orders/:id or /v1/*, in its normal form (RFC 3986 section 6)",
+    ),
+  ),
+  /** The hosts that it takes, without port; all when it is left out. */
+  hosts: v.optional(v.pipe(v.array(Host), v.minLength(1, "expected at least one host"))),
+  methods: v.optional(v.pipe(v.array(Method), v.minLength(1, "expected at least one method"))),
   upstream: HttpUrl,
+  /** What is cut off the beginning of the path before it is put behind the upstream's own. */
+  strip_prefix: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(
+        text => isPathPattern(text) && !/[:*]|\/$/.test(text),
+        "expected a path that does not end with /",
+      ),
+    ),
+  ),
   ledger: Name,
   /** How many bytes of a response may be held back until its record is durable. */
   hold: v.optional(
     v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(8 * 1024 * 1024)),
     256 * 1024,
   ),
+  /** The largest request body, in bytes; any when it is left out. */
+  body_limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
 });
 
 const PolicySchema = v.strictObject({
@@ -51,6 +84,15 @@ const PolicySchema = v.strictObject({
   routes: v.pipe(v.array(RouteSchema), v.minLength(1, "expected at least one route")),
   /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
   client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
+  /** What a request may have before it is refused, whichever route it would take. */
+  limits: v.optional(
+    v.strictObject({
+      url_bytes: lowerable(16 * 1024),
+      header_bytes: lowerable(128 * 1024),
+      header_count: lowerable(1000),
+    }),
+    {},
+  ),
   anchor: v.optional(
     v.strictObject({
       interval_seconds: v.optional(
@@ -112,31 +154,75 @@ export function parsePolicy(vars: unknown): Policy {
     );
   }
   const policy = result.output;
-  const names = policy.ledgers.map(ledger => ledger.name);
-  policy.ledgers.forEach((ledger, i) => {
-    if (names.indexOf(ledger.name) !== i) {
-      throw new Error(`wrangler.toml: vars.ledgers.${i}.name: "${ledger.name}" is there twice`);
-    }
+  checkLedgers(policy);
+  policy.routes.forEach((_, i) => {
+    checkRoute(policy, i);
   });
-  policy.routes.forEach((route, i) => {
-    if (!names.includes(route.ledger)) {
-      throw new Error(
-        `wrangler.toml: vars.routes.${i}.ledger: expected one of ${names.join(", ")}, found "${route.ledger}"`,
-      );
-    }
-  });
-  const { issuer, prefix, ledgers, routes } = policy;
-  const rules = new TextEncoder().encode(JSON.stringify({ issuer, prefix, ledgers, routes }));
-  const hash = bytesToHex(sha256(rules)).slice(0, 8);
-  return { ...policy, hash };
+  return { ...policy, hash: hashRules(policy) };
 }
 
-/** The first route that takes this request, or undefined. */
-export function matchRoute(policy: Policy, method: string, path: string): Route | undefined {
-  return policy.routes.find(
-    ({ match, methods }) =>
-      (methods === undefined || methods.includes(method)) &&
-      (match.endsWith("*") ? path.startsWith(match.slice(0, -1)) : path === match),
+type Rules = v.InferOutput<typeof PolicySchema>;
+
+/** What no single value shows to be wrong: names that are there twice. */
+function checkLedgers({ ledgers }: Rules): void {
+  const names = ledgers.map(({ name }) => name);
+  ledgers.forEach(({ name }, i) => {
+    if (names.indexOf(name) !== i) refuse(`ledgers.${i}.name`, `"${name}" is there twice`);
+  });
+}
+
+/** What is wrong with a route beside the others, and beside the edge itself. */
+function checkRoute({ issuer, ledgers, routes }: Rules, i: number): void {
+  const route = routes[i]!;
+  const names = ledgers.map(({ name }) => name);
+  if (!names.includes(route.ledger)) {
+    refuse(`routes.${i}.ledger`, `expected one of ${names.join(", ")}, found "${route.ledger}"`);
+  }
+  const earlier = routes.slice(0, i);
+  if (earlier.some(({ name }) => name === route.name)) {
+    refuse(`routes.${i}.name`, `"${route.name}" is there twice`);
+  }
+  const taker = earlier.find(other => coversRoute(other, route));
+  if (taker !== undefined) {
+    refuse(
+      `routes.${i}`,
+      `"${route.name}" is never reached, because "${taker.name}" before it takes everything`,
+    );
+  }
+  const { strip_prefix: cut, match } = route;
+  if (cut !== undefined && match !== cut && !match.startsWith(`${cut}/`)) {
+    refuse(`routes.${i}.strip_prefix`, `expected a path that "${match}" begins with, found "${cut}"`);
+  }
+  if ([issuer, ...routes.flatMap(exactHosts)].some(edge => isSamePlace(new URL(route.upstream), edge))) {
+    refuse(`routes.${i}.upstream`, `expected another host than the edge's own, found "${route.upstream}"`);
+  }
+}
+
+/** The hosts that are certainly the edge's own, as URLs without a port. */
+function exactHosts({ hosts = [] }: Route): string[] {
+  return hosts.filter(host => !host.startsWith("*.")).map(host => `https://${host}`);
+}
+
+function isSamePlace(upstream: URL, edge: string): boolean {
+  const { hostname, port } = new URL(edge);
+  return upstream.hostname.replace(/\.$/, "") === hostname && upstream.port === port;
+}
+
+function refuse(key: string, reason: string): never {
+  throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
+}
+
+/** Anchors and their lock rule no exchange; whatever else there is does, and whatever is yet to come. */
+function hashRules({ anchor, lock, ...rules }: Rules): string {
+  return bytesToHex(sha256(new TextEncoder().encode(formatSorted(rules)))).slice(0, 8);
+}
+
+/** JSON with the members of every object in order (as RFC 8785 has it, for what a policy may hold). */
+function formatSorted(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
   );
 }
 

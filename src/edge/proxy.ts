@@ -3,13 +3,15 @@
 // A response that fits the route's `hold` is held back until its `complete` record is durable, so its
 // receipt covers the body. Any other gets a `started` receipt in its header, and its ending is recorded
 // when the stream ends.
-import { pump, readWhole } from "./body.ts";
+import { admit, type Refusal, refuseBody } from "./admission.ts";
+import { type Ending, pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
 import { clientAddress, requestHeaders, responseHeaders } from "./headers.ts";
 import { LedgerFailure } from "./ledger.ts";
-import { matchRoute, type Policy, type Route } from "./policy.ts";
+import type { Policy, Route } from "./policy.ts";
 import { problem } from "./problem.ts";
 import type { Context, Marks, Recorder } from "./recorder.ts";
+import { upstreamUrl } from "./route.ts";
 
 /** What the platform does better than the Web interfaces say. */
 export interface Platform {
@@ -37,15 +39,6 @@ const WHOLE_REQUEST_BYTES_MAX = 64 * 1024;
 /** How long an upstream may take for the head of its response, and then for a body that is held, in ms. */
 const UPSTREAM_WAIT_MS = 60_000;
 
-/** How an exchange ends that gets an answer of the edge's own. */
-interface Refusal {
-  readonly stage: "rejected" | "failed" | "aborted";
-  readonly status: number;
-  readonly title: string;
-  /** What went wrong; in the record as well as in the answer. */
-  readonly error: string;
-}
-
 const CLIENT_GONE: Refusal = {
   stage: "aborted",
   status: 400,
@@ -71,15 +64,14 @@ export class AuditProxy {
 
   async #exchange(request: Request, context: Context): Promise<Response> {
     const { policy, sources } = this.#options;
-    const route = matchRoute(policy, request.method, new URL(request.url).pathname);
+    const { route, refusal } = admit(request, policy);
     const address = clientAddress(request.headers, policy.client_address);
     const exchange = new Exchange(request, address, route, policy, sources);
     const pass = new Pass(request, exchange, context);
     this.#options.recorder.keep(exchange, context);
     try {
-      const refused = refuse(request, route);
-      if (refused !== undefined) return await this.#answer(pass, refused);
-      return await this.#forward(pass, route!);
+      if (refusal !== undefined) return await this.#answer(pass, refusal);
+      return await this.#forward(pass, route);
     } catch (error) {
       if (!(error instanceof LedgerFailure)) throw error;
       return problem(503, "Not recorded", `Nothing is released that is not on record: ${error.message}.`, {
@@ -112,25 +104,21 @@ export class AuditProxy {
 
   /** @returns undefined when the upstream or the client broke off: no accident, but a result. */
   async #send(pass: Pass, route: Route): Promise<Response | undefined> {
-    const { request, exchange, context, signal } = pass;
-    const url = upstreamUrl(request.url, route.upstream);
+    const { request, exchange, signal } = pass;
+    const url = upstreamUrl(route, new URL(request.url));
     const { method } = request;
     const address = clientAddress(request.headers, this.#options.policy.client_address);
-    const headers = requestHeaders(request, address, exchange.jti);
+    const headers = requestHeaders(request, address, exchange.jti, this.#options.policy);
     try {
-      const body = await this.#requestBody(request, exchange, context, signal);
+      const body = await this.#requestBody(pass);
       return await this.#options.platform.send(url, { method, headers, body, redirect: "manual", signal });
     } catch {
       return undefined;
     }
   }
 
-  async #requestBody(
-    request: Request,
-    exchange: Exchange,
-    context: Context,
-    signal: AbortSignal,
-  ): Promise<BodyInit | null> {
+  async #requestBody(pass: Pass): Promise<BodyInit | null> {
+    const { request, exchange, context, signal } = pass;
     const seen = exchange.requestBody;
     const length = contentLength(request.headers);
     if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
@@ -140,7 +128,11 @@ export class AuditProxy {
     }
     const { readable, writable } = this.#options.platform.passThrough(length);
     // Not waited for: an upstream may answer before it has read everything, or without reading at all.
-    context.waitUntil(pump(request.body, writable, seen, signal));
+    context.waitUntil(
+      pump(request.body, writable, seen, signal).then(() => {
+        if (seen.isOver) pass.abort();
+      }),
+    );
     return readable;
   }
 
@@ -148,7 +140,7 @@ export class AuditProxy {
   async #hold(pass: Pass, response: Response, length: number): Promise<Response> {
     const { exchange } = pass;
     const body = await readWhole(response.body, length, exchange.responseBody);
-    if (body === undefined)
+    if (body === undefined || exchange.requestBody.isOver)
       return this.#answer(pass, pass.blame("the upstream did not send what it announced"));
     const marks = await this.#record(pass, exchange.record("complete", { status: response.status }));
     // A response without a body, to HEAD or of status 204 or 304, may not be given an empty one instead.
@@ -174,7 +166,7 @@ export class AuditProxy {
     const marks = await this.#record(pass, exchange.record("started", { status }));
     const { readable, writable } = this.#options.platform.passThrough(contentLength(response.headers));
     const ended = pump(response.body!, writable, exchange.responseBody, request.signal).then(ending =>
-      this.#record(pass, exchange.record(STAGE_OF[ending], { status, ...ERROR_OF[ending] })),
+      this.#record(pass, exchange.record(...pass.endingOf(ending, status))),
     );
     context.waitUntil(
       ended.catch(error =>
@@ -207,14 +199,15 @@ class Pass {
   readonly context: Context;
   readonly #upstream = new AbortController();
   readonly #timer: ReturnType<typeof setTimeout>;
-  readonly #abort = () => this.#upstream.abort();
+  /** Ends the call of the upstream. */
+  readonly abort = () => this.#upstream.abort();
 
   constructor(request: Request, exchange: Exchange, context: Context) {
     this.request = request;
     this.exchange = exchange;
     this.context = context;
-    this.#timer = setTimeout(this.#abort, UPSTREAM_WAIT_MS);
-    request.signal.addEventListener("abort", this.#abort);
+    this.#timer = setTimeout(this.abort, UPSTREAM_WAIT_MS);
+    request.signal.addEventListener("abort", this.abort);
   }
 
   /** Aborted when the client goes away, or when the upstream has taken too long. */
@@ -225,9 +218,19 @@ class Pass {
   /** Who broke off: the client, if it is known to have, and else the upstream. */
   blame(error: string): Refusal {
     if (this.request.signal.aborted) return CLIENT_GONE;
+    if (this.exchange.requestBody.isOver) return refuseBody(this.exchange.route!);
     if (this.exchange.requestBody.isBroken)
       return { ...CLIENT_GONE, error: "the client broke off its request" };
     return { stage: "failed", status: 502, title: "Bad gateway", error };
+  }
+
+  /** The stage and the error by which an exchange ends whose response was being passed on. */
+  endingOf(ending: Ending, status: number): Parameters<Exchange["record"]> {
+    if (ending === "source" && this.exchange.requestBody.isOver) {
+      const { stage, error } = refuseBody(this.exchange.route!);
+      return [stage, { status, error }];
+    }
+    return [STAGE_OF[ending], { status, ...ERROR_OF[ending] }];
   }
 
   /** The response has its head, and if it was held its body: from here on it may take as long as it likes. */
@@ -243,30 +246,8 @@ const ERROR_OF = {
   sink: { error: CLIENT_GONE.error },
 } as const;
 
-/** Why a request is not passed on, if it is not. */
-function refuse({ method, body, url }: Request, route: Route | undefined): Refusal | undefined {
-  if (route === undefined) {
-    const error = `no route of this API takes ${method} ${new URL(url).pathname.slice(0, 200)}`;
-    return { stage: "rejected", status: 404, title: "No route", error };
-  }
-  if (body !== null && (method === "GET" || method === "HEAD")) {
-    const error = `a ${method} request with a body cannot be passed on`;
-    return { stage: "rejected", status: 400, title: "Bad request", error };
-  }
-  return undefined;
-}
-
 function hostOf(route: Route): string {
   return new URL(route.upstream).host;
-}
-
-/** The route's upstream with the path and query that were asked for; host and scheme are the policy's. */
-function upstreamUrl(requested: string, upstream: string): string {
-  const { pathname, href } = new URL(requested);
-  // Not `search`, which does not tell an empty query from none.
-  const query = /\?[^#]*/.exec(href)?.[0] ?? "";
-  const base = new URL(upstream);
-  return `${base.origin}${base.pathname.replace(/\/$/, "")}${pathname}${query}`;
 }
 
 function contentLength(headers: Headers): number | undefined {

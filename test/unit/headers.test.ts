@@ -1,8 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { clientAddress, requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
+import { parsePolicy } from "../../src/edge/policy.ts";
+
+const policy = parsePolicy({
+  issuer: "https://api.example.com",
+  ledgers: [{ name: "main", origin: "api.example.com/audit/main" }],
+  routes: [{ name: "all", match: "/*", upstream: "https://up.internal", ledger: "main" }],
+});
 
 function up(headers: Record<string, string>, address?: string): Headers {
-  return requestHeaders(new Request("https://api.example.com/x", { headers }), address, "the-id");
+  return requestHeaders(new Request("https://api.example.com/x", { headers }), address, "the-id", policy);
 }
 
 describe("header fields", () => {
@@ -19,6 +26,7 @@ describe("header fields", () => {
     expect([...headers.keys()].sort()).toEqual([
       "accept",
       "audit-id",
+      "cdn-loop",
       "x-forwarded-host",
       "x-forwarded-proto",
       "x-request-id",
@@ -32,6 +40,11 @@ describe("header fields", () => {
     );
     expect(up({}).get("x-forwarded-host")).toBe("api.example.com");
     expect(up({}).get("x-forwarded-proto")).toBe("https");
+  });
+
+  it("say where the request has been, after whoever said so before", () => {
+    expect(up({}).get("cdn-loop")).toBe("api.example.com");
+    expect(up({ "cdn-loop": "cloudflare" }).get("cdn-loop")).toBe("cloudflare, api.example.com");
   });
 
   it("keep a client's request id and make one where there is none", () => {

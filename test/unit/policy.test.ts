@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { matchRoute, parsePolicy } from "../../src/edge/policy.ts";
+import { parsePolicy } from "../../src/edge/policy.ts";
 
 const good = {
   issuer: "https://api.example.com",
@@ -27,6 +27,22 @@ describe("the policy", () => {
   it("has a hash that follows from what it says", () => {
     expect(parsePolicy(good).hash).toMatch(/^[0-9a-f]{8}$/);
     expect(parsePolicy({ ...good, issuer: "https://other" }).hash).not.toBe(parsePolicy(good).hash);
+  });
+
+  it("has a hash that follows from nothing else than what rules an exchange", () => {
+    const { hash } = parsePolicy(good);
+    const reordered = { routes: good.routes, ledgers: good.ledgers, issuer: good.issuer };
+    expect(parsePolicy(reordered).hash).toBe(hash);
+    expect(parsePolicy({ ...good, prefix: "/.well-known/audit/" }).hash).toBe(hash);
+    expect(parsePolicy({ ...good, anchor: { interval_seconds: 5 } }).hash).toBe(hash);
+    for (const changed of [
+      { ...good, client_address: "none" },
+      { ...good, limits: { url_bytes: 100 } },
+      { ...good, routes: [...good.routes].reverse().slice(1) },
+      { ...good, routes: [{ ...good.routes[0], body_limit: 5 }, good.routes[1]] },
+    ]) {
+      expect(parsePolicy(changed).hash).not.toBe(hash);
+    }
   });
 
   it.each([
@@ -72,16 +88,55 @@ describe("the policy", () => {
       { ...good, ledgers: [{ name: "main", origin: "a b" }] },
       "vars.ledgers.0.origin",
     ],
+    ["two routes of one name", { ...good, routes: [good.routes[0], good.routes[0]] }, "vars.routes.1.name"],
+    [
+      "a route that an earlier one leaves nothing to",
+      { ...good, routes: [...good.routes].reverse() },
+      "vars.routes.1: ",
+    ],
+    [
+      "a route whose upstream is the edge itself",
+      { ...good, routes: [{ ...good.routes[0], upstream: "https://API.example.com./v2" }] },
+      "vars.routes.0.upstream",
+    ],
+    [
+      "a route whose upstream is a host that another route takes",
+      {
+        ...good,
+        routes: [
+          { ...good.routes[0], upstream: "https://shop.example.com" },
+          { ...good.routes[1], hosts: ["shop.example.com"] },
+        ],
+      },
+      "vars.routes.0.upstream",
+    ],
+    [
+      "a path pattern that is not in its normal form",
+      { ...good, routes: [{ ...good.routes[0], match: "/v1/%61/*" }] },
+      "vars.routes.0.match",
+    ],
+    [
+      "a host with a port",
+      { ...good, routes: [{ ...good.routes[0], hosts: ["a.example:80"] }] },
+      "vars.routes.0.hosts.0",
+    ],
+    [
+      "a route for no method",
+      { ...good, routes: [{ ...good.routes[0], methods: [] }] },
+      "vars.routes.0.methods",
+    ],
+    [
+      "a prefix to strip that the route's paths do not have",
+      { ...good, routes: [{ ...good.routes[0], strip_prefix: "/v2" }] },
+      "vars.routes.0.strip_prefix",
+    ],
+    [
+      "a limit that is higher than the platform's",
+      { ...good, limits: { url_bytes: 16_385 } },
+      "vars.limits.url_bytes",
+    ],
     ["a prefix that does not end with a slash", { ...good, prefix: "/audit" }, "vars.prefix"],
   ])("stops at %s and names the key", (_, vars, path) => {
     expect(() => parsePolicy(vars)).toThrow(path);
-  });
-
-  it("takes the first route that matches path and method", () => {
-    const policy = parsePolicy(good);
-    expect(matchRoute(policy, "GET", "/v1/orders/7")!.name).toBe("orders");
-    expect(matchRoute(policy, "POST", "/v1/orders/7")!.name).toBe("all");
-    expect(matchRoute(policy, "GET", "/v1/ordersheet")!.name).toBe("all");
-    expect(matchRoute({ ...policy, routes: policy.routes.slice(0, 1) }, "GET", "/other")).toBeUndefined();
   });
 });

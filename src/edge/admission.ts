@@ -1,0 +1,161 @@
+// Admission: whether a request is let in, and by which route; everything that can be told from its head and the policy
+// alone. On doubt it is refused, and what is refused is on record like any other exchange.
+import { isReserved, normalizePath, readPath } from "./path.ts";
+import type { Policy, Route } from "./policy.ts";
+import { findRoute, upstreamUrl } from "./route.ts";
+
+/** How an exchange ends that gets an answer of the edge's own. */
+export interface Refusal {
+  readonly stage: "rejected" | "failed" | "aborted";
+  readonly status: number;
+  readonly title: string;
+  /** What went wrong; in the record as well as in the answer, so it quotes nothing that might be private. */
+  readonly error: string;
+}
+
+/** A request as it was let in, or not. */
+export type Admission =
+  | { readonly route: Route; readonly refusal?: undefined }
+  | { readonly route: Route | undefined; readonly refusal: Refusal };
+
+/** Fields that are for the upstream, whatever Connection says: to take one away would change who asks, or what. */
+const END_TO_END =
+  /^(authorization|cookie|host|content-.*|cache-control|if-.*|range|origin|accept.*|date|vary|via|forwarded|x-forwarded-.*|x-real-ip|cf-.*|cdn-loop|traceparent|tracestate|signature.*|audit-.*)$/;
+
+/** Whether a request is for Counterfoil itself: its reserved prefix, spelled as it is. */
+export function isOwn(request: Request, { prefix }: Policy): boolean {
+  return hasPlainHost(request) && new URL(request.url).pathname.startsWith(prefix);
+}
+
+/** Lets a request in, or says why not. */
+export function admit(request: Request, policy: Policy): Admission {
+  const early = judgeHost(request) ?? judgeSize(request, policy) ?? judgeFields(request, policy);
+  if (early !== undefined) return { route: undefined, refusal: early };
+  const url = new URL(request.url);
+  if (isReserved(url.pathname, policy.prefix)) {
+    return { route: undefined, refusal: reject(404, `spell the reserved prefix as ${policy.prefix}`) };
+  }
+  const found = findRoute(policy, request.method, url);
+  if (found.route === undefined) return { route: undefined, refusal: NO_ROUTE[found.why] };
+  const { route } = found;
+  const refusal = judgeTarget(route, url, policy) ?? judgeBody(request, route);
+  return refusal === undefined ? { route } : { route, refusal };
+}
+
+/** The refusal of a body that is larger than its route allows. */
+export function refuseBody({ body_limit }: Route): Refusal {
+  return reject(413, `the request's body is larger than the ${body_limit} bytes that its route allows`);
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad request",
+  404: "Not found",
+  413: "Content too large",
+  414: "URI too long",
+  431: "Request header fields too large",
+  508: "Loop detected",
+};
+
+const NO_ROUTE = {
+  none: reject(404, "no route of this API takes this method, host and path"),
+  ambiguous: reject(
+    400,
+    "servers differ in what this path means, and by that it would take different routes",
+  ),
+};
+
+function reject(status: number, error: string): Refusal {
+  return { stage: "rejected", status, title: TITLES[status]!, error };
+}
+
+function judgeHost(request: Request): Refusal | undefined {
+  if (hasPlainHost(request)) return undefined;
+  return reject(400, "the Host field must be a host and at most a port, as in the URL");
+}
+
+/** Some platforms make the URL of whatever the Host field says; a path or a user in it would move the route. */
+function hasPlainHost(request: Request): boolean {
+  const url = URL.parse(request.url);
+  if (url === null || url.username !== "" || url.password !== "") return false;
+  const host = request.headers.get("host");
+  return (
+    host === null || (URL.parse(`${url.protocol}//${host}/`)?.host === url.host && !/[/?#@\\]/.test(host))
+  );
+}
+
+function judgeSize({ url, headers }: Request, { limits }: Policy): Refusal | undefined {
+  if (url.length > limits.url_bytes) {
+    return reject(414, `the URL is ${url.length} bytes long, of at most ${limits.url_bytes}`);
+  }
+  let bytes = 0;
+  let count = 0;
+  for (const [name, value] of headers) {
+    bytes += name.length + value.length + ": \r\n".length;
+    count++;
+  }
+  if (bytes > limits.header_bytes) {
+    return reject(431, `the header fields are ${bytes} bytes long, of at most ${limits.header_bytes}`);
+  }
+  if (count > limits.header_count) {
+    return reject(431, `there are ${count} header fields, of at most ${limits.header_count}`);
+  }
+  return undefined;
+}
+
+/** Shapes by which two servers in a row could come to see different requests, and loops. */
+function judgeFields({ headers, method, body }: Request, policy: Policy): Refusal | undefined {
+  for (const [name, value] of headers) {
+    if (/[\0\r\n]/.test(value)) return reject(400, "a header field has a line break or NUL in its value");
+    if (/^(content_length|transfer_encoding)$/i.test(name)) {
+      return reject(400, `the field ${name} could be taken for another that says how long the body is`);
+    }
+  }
+  const length = headers.get("content-length");
+  const coding = headers.get("transfer-encoding");
+  if (length !== null && !/^\d{1,15}$/.test(length)) {
+    return reject(400, "Content-Length must be one number");
+  }
+  if (coding !== null && coding.toLowerCase() !== "chunked") {
+    return reject(400, "Transfer-Encoding must be chunked and nothing else");
+  }
+  if (length !== null && coding !== null) {
+    return reject(400, "a request has either Content-Length or Transfer-Encoding");
+  }
+  if (body !== null && (method === "GET" || method === "HEAD")) {
+    return reject(400, `a ${method} request with a body cannot be passed on`);
+  }
+  for (const name of (headers.get("connection") ?? "").toLowerCase().split(",")) {
+    if (END_TO_END.test(name.trim())) {
+      return reject(400, `Connection names ${name.trim()}, which is for the upstream`);
+    }
+  }
+  if (namesLoop(headers, policy)) return reject(508, "this request has been through this edge already");
+  return undefined;
+}
+
+/** Whether the request says that it has been here (RFC 8586). */
+function namesLoop(headers: Headers, policy: Policy): boolean {
+  const passed = headers.get("cdn-loop")?.split(",") ?? [];
+  return passed.some(info => info.split(";")[0]!.trim().toLowerCase() === loopName(policy));
+}
+
+/** What the edge calls itself in CDN-Loop (RFC 8586 section 2): its issuer's host. */
+export function loopName({ issuer }: Policy): string {
+  return new URL(issuer).host;
+}
+
+/** Rewriting must not make a path that could never have been asked for, nor one outside the upstream's own. */
+function judgeTarget(route: Route, url: URL, { prefix }: Policy): Refusal | undefined {
+  const { pathname } = new URL(upstreamUrl(route, url));
+  if (isReserved(pathname, prefix)) return reject(404, "this path would become a reserved one");
+  const base = normalizePath(new URL(route.upstream).pathname).replace(/\/?$/, "/");
+  if (readPath(pathname)?.every(path => `${path}/`.startsWith(base)) !== true) {
+    return reject(400, "servers differ in what this path means, and by that it would leave its upstream");
+  }
+  return undefined;
+}
+
+function judgeBody({ headers }: Request, route: Route): Refusal | undefined {
+  const length = Number(headers.get("content-length") ?? 0);
+  return route.body_limit !== undefined && length > route.body_limit ? refuseBody(route) : undefined;
+}
