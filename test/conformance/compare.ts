@@ -6,7 +6,8 @@ import type { Field } from "./wire.ts";
 /** The header fields in which the edge differs from a plain pass-through; docs/conformance.md names exactly these. */
 export const DOCUMENTED = {
   addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link"],
-  addedToRequest: ["audit-id", "x-request-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
+  addedToRequest: ["audit-id", "x-request-id"],
+  writtenAnewInRequest: ["cdn-loop", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
   droppedFromRequest: ["keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"],
   droppedFromResponse: ["keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"],
 } as const;
@@ -52,11 +53,12 @@ function without<T extends Seen>(seen: T, names: readonly string[]): T {
   return { ...seen, fields: seen.fields.filter(([name]) => !names.includes(name.toLowerCase())) };
 }
 
-/** The fields of one hop among those that were sent: the documented ones, and those that Connection names. */
+/** The fields that need not come through: of one hop, as documented or named by Connection, and written anew. */
 function hopFields(sent: readonly Field[]): string[] {
   const named = sent.filter(([name]) => name.toLowerCase() === "connection").map(([, value]) => value);
   return [
     ...DOCUMENTED.droppedFromRequest,
+    ...DOCUMENTED.writtenAnewInRequest,
     ...named
       .join(",")
       .toLowerCase()
