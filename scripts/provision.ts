@@ -9,8 +9,14 @@ import { join, relative, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
+import {
+  hashToken,
+  makeSigningKey,
+  openOperatorToken,
+  operatorTokenPath,
+  SECRETS,
+} from "../src/hosts/keys.ts";
 import { CONFIG_PATH, type Config, readConfig } from "./config.ts";
-import { hashToken, makeSigningKey, openOperatorToken, operatorTokenPath, SECRETS } from "./keys.ts";
 import { type Days, formatDays, formatRule, parseListing, readTerm } from "./lock.ts";
 
 const USAGE = `Usage: npm run provision -- [options]

@@ -6,8 +6,8 @@ import { type AddressInfo, createServer, isIPv6 } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parsePolicy } from "../src/edge/policy.ts";
+import { openKeySet, operatorTokenPath, readIfPresent, readOrMake } from "../src/hosts/keys.ts";
 import { startDemo } from "./demo.ts";
-import { openKeySet, operatorTokenPath, readIfPresent, readOrMake } from "./keys.ts";
 import type { Workerd } from "./workerd.ts";
 
 const USAGE = `Usage: npm start -- [options]

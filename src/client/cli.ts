@@ -13,6 +13,8 @@ import {
   trustCommand,
   type VerifyOptions,
   verifyCommand,
+  type WitnessCommandOptions,
+  witnessCommand,
 } from "./commands.ts";
 import { describeFailure as describeError, EXIT_CODES, type Outcome } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
@@ -96,6 +98,7 @@ function describeProgram(run: Run, version: string): Command {
   addAudit(program, run);
   addTrust(program, run);
   addDoctor(program, run);
+  addWitness(program, run);
   return program;
 }
 
@@ -231,6 +234,35 @@ function addDoctor(program: Command, run: Run): void {
     );
 }
 
+function addWitness(program: Command, run: Run): void {
+  program
+    .command("witness")
+    .summary("cosign the checkpoints of ledgers, as an independent witness")
+    .description(
+      "Runs a witness (C2SP tlog-witness): it cosigns a ledger's checkpoint only if that extends what it cosigned before. Prints its verifier key; ends with Ctrl-C. Run it where the ledger's operator has no say.",
+    )
+    .requiredOption("--name <name>", "the witness's name, a URL without scheme, e.g. witness.example.com/w1")
+    .requiredOption("--state <folder>", "where its key and its memory are kept; keep it safe, and keep it")
+    .option("--log <vkey>", "the verifier key of a ledger to cosign for; may be repeated", collect, [])
+    .option(
+      "--trust <file|url>",
+      "a trust document whose ledgers to cosign for; may be repeated",
+      collect,
+      [],
+    )
+    .option("--host <address>", "answer on this address", "127.0.0.1")
+    .option("--port <port>", "answer on this port; 0 is a free one", parsePort, 7380)
+    .addHelpText(
+      "after",
+      examples(
+        "counterfoil witness --name witness.example.com/w1 --state ./witness --trust https://api.example.com",
+      ),
+    )
+    .action((options: WitnessCommandOptions) =>
+      run.answer({}, options.state, false, platform => witnessCommand(platform, options)),
+    );
+}
+
 const PROGRAM_EPILOGUE = `
 From a request to a proof:
   $ counterfoil trust https://api.example.com -o trust.json
@@ -260,4 +292,9 @@ function collect(line: string, lines: readonly string[]): string[] {
 function parseSeconds(text: string): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("Expected a whole number of seconds.");
+}
+
+function parsePort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+  throw new InvalidArgumentError("Expected a number from 0 to 65535.");
 }

@@ -1,12 +1,13 @@
 // What each command does, from what a person typed to an answer. Nothing here prints or decides exit codes.
 import { parseReceipt } from "../receipt/receipt.ts";
 import type { SeenExchange, Verdict } from "../receipt/verify.ts";
+import { parseVerifierKey } from "../tlog/note.ts";
 import { type Archive, openFolderArchive, openRemoteArchive } from "./archive.ts";
 import { audit } from "./audit.ts";
 import { type Capture, readCapture, requireReceipt } from "./capture.ts";
 import { examine } from "./doctor.ts";
 import { listUncompared, makeExchange, takeReceipt, verifyMade, verifyTrusted } from "./exchange.ts";
-import { Undecided } from "./outcome.ts";
+import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Platform, WireRequest } from "./platform.ts";
 import { type Answer, describeAudit, describeTrust, describeVerdict } from "./print.ts";
 import { carriedReceipt, fetchConsistency, fetchProof } from "./proof.ts";
@@ -142,6 +143,31 @@ export async function trustCommand(
   if (options.output === undefined) await platform.writeOut(source.bytes);
   else await platform.writeFile(options.output, source.bytes);
   return describeTrust(source.trust, source);
+}
+
+export interface WitnessCommandOptions {
+  readonly name: string;
+  readonly state: string;
+  readonly log: readonly string[];
+  readonly trust: readonly string[];
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Runs a witness until it is told to end. */
+export async function witnessCommand(platform: Platform, options: WitnessCommandOptions): Promise<Answer> {
+  const given = await undecidedIfFaulty("--log", () => options.log.map(parseVerifierKey));
+  const trusted = await Promise.all(options.trust.map(where => readTrust(platform, where)));
+  const logs = [...given, ...trusted.flatMap(({ trust }) => trust.ledgers.flatMap(({ keys }) => keys))];
+  if (logs.length === 0) {
+    throw new Undecided("there is no ledger to cosign for", { expected: "--log or --trust" });
+  }
+  const { name, state, host, port } = options;
+  await platform.runWitness({ name, state, logs, host, port }, ({ url, key }) => {
+    const origins = [...new Set(logs.map(log => log.name))].map(origin => `cosigns    ${origin}\n`);
+    return platform.writeOut(`witness    ${url}\nkey        ${key}\n${origins.join("")}`);
+  });
+  return { outcome: "proven", rows: [["ended", `what it cosigned is kept in ${state}`]], json: { state } };
 }
 
 async function makeRequest(platform: Platform, url: URL, options: FetchOptions): Promise<WireRequest> {

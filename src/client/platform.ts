@@ -1,5 +1,6 @@
 // What the command line needs of the platform that it runs on, and nothing else. Everything that can fail
 // here for reasons of the world outside (no such host, no permission) fails with an Undecided.
+import type { NoteKey } from "../tlog/note.ts";
 
 export interface WireRequest {
   readonly method: string;
@@ -16,6 +17,24 @@ export interface WireResponse {
   readonly headers: Headers;
   /** The bytes after transfer coding; throws Undecided when they break off. */
   readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** How a witness is to run. */
+export interface WitnessSettings {
+  /** The folder of its key and its memory, made when it is not there. */
+  readonly state: string;
+  /** Its name, in its key and its cosignatures; the folder keeps the one that it began with. */
+  readonly name: string;
+  /** The keys of the logs that it cosigns for. */
+  readonly logs: readonly NoteKey[];
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where a witness answers, and its verifier key, for the policies of those who trust it. */
+export interface WitnessAddress {
+  readonly url: string;
+  readonly key: string;
 }
 
 export interface Platform {
@@ -38,4 +57,9 @@ export interface Platform {
   writeErr(text: string): Promise<void>;
   /** Sends one request. Resolves with the head of the response. */
   send(request: WireRequest): Promise<WireResponse>;
+  /**
+   * Runs a witness until this process is told to end.
+   * @param ready is told once it answers. @throws Undecided when it cannot begin.
+   */
+  runWitness(settings: WitnessSettings, ready: (address: WitnessAddress) => Promise<void>): Promise<void>;
 }

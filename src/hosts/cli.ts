@@ -1,12 +1,19 @@
 // The command line on Node: files, standard streams, and HTTP as it stands on the wire.
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import * as http from "node:http";
 import * as https from "node:https";
 import manifest from "../../package.json" with { type: "json" };
 import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
-import type { Platform, WireRequest, WireResponse } from "../client/platform.ts";
+import type {
+  Platform,
+  WireRequest,
+  WireResponse,
+  WitnessAddress,
+  WitnessSettings,
+} from "../client/platform.ts";
 
 /** How long to wait for the head of a response, in ms. */
 const HEAD_WAIT_MS = 60_000;
@@ -22,7 +29,23 @@ const platform: Platform = {
   writeOut: data => write(process.stdout, data),
   writeErr: text => write(process.stderr, text),
   send,
+  runWitness,
 };
+
+async function runWitness(
+  settings: WitnessSettings,
+  ready: (address: WitnessAddress) => Promise<void>,
+): Promise<void> {
+  // Only this command needs a database and a server: the others start without them.
+  const { startWitness } = await import("./witness.ts");
+  const witness = await startWitness(settings).catch((error: Error) => {
+    throw new Undecided("the witness cannot begin", { found: error.message });
+  });
+  const told = Promise.race(["SIGINT", "SIGTERM"].map(signal => once(process, signal)));
+  await ready(witness);
+  await told;
+  await witness.stop();
+}
 
 /** No such file is an answer; any other failure leaves the question open. */
 function absentOr(error: NodeJS.ErrnoException, what: string): undefined {

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { hashToken, makeSigningKey, openKeySet, openOperatorToken } from "../../scripts/keys.ts";
+import { hashToken, makeSigningKey, openKeySet, openOperatorToken } from "../../src/hosts/keys.ts";
 import { importSigningKey } from "../../src/receipt/key.ts";
 
 async function makeFolder(): Promise<string> {

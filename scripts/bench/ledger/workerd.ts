@@ -7,8 +7,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { openKeySet } from "../../../src/hosts/keys.ts";
 import { readConfig } from "../../config.ts";
-import { openKeySet } from "../../keys.ts";
 import { startWorkerd } from "../../workerd.ts";
 import type { Table } from "../measure.ts";
 import {

@@ -6,8 +6,9 @@ import { digestOf } from "../../../src/receipt/digest.ts";
 import { parseReceipt } from "../../../src/receipt/receipt.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
 import { Fault } from "../../../src/tlog/fault.ts";
+import { ED25519, formatVerifierKey, makeNoteKey } from "../../../src/tlog/note.ts";
 import { parseProof } from "../../../src/tlog/proof.ts";
-import { createWorld, fixedKey, ISSUER, LEDGER, plainJti, type World } from "../../world.ts";
+import { createWorld, fixedKey, ISSUER, LEDGER, ORIGIN, plainJti, type World } from "../../world.ts";
 import { copyOf, flip, grow } from "./archives.ts";
 import { Desk } from "./desk.ts";
 import { OPERATOR_TOKEN, openEdge, type Send } from "./edge.ts";
@@ -759,5 +760,27 @@ describe("what is printed", () => {
   test("is the version", async () => {
     expect(await desk.run("--version")).toBe(0);
     expect(desk.out).toBe("1.2.3\n");
+  });
+});
+
+describe("witness", () => {
+  const WITNESS = ["witness", "--name", "witness.example/w1", "--state", "./witness"];
+
+  test("cosigns for the ledgers of a trust document and for those named by key", async () => {
+    const key = formatVerifierKey(makeNoteKey("other.example/log", ED25519, new Uint8Array(32)));
+    expect(await desk.run(...WITNESS, "--trust", "trust.json", "--log", key, "--port", "0")).toBe(0);
+    expect(desk.witness).toMatchObject({ name: "witness.example/w1", state: "./witness", port: 0 });
+    expect(desk.witness!.logs.map(({ name }) => name)).toEqual(["other.example/log", ORIGIN]);
+    expect(desk.out).toContain("cosigns    other.example/log");
+  });
+
+  test.each([
+    [[], "there is no ledger to cosign for"],
+    [["--log", "no key"], "--log"],
+    [["--log", "x", "--port", "65536"], "Expected a number from 0 to 65535"],
+  ])("says what is wrong with %j", async (options, message) => {
+    expect(await desk.run(...WITNESS, ...options)).toBe(2);
+    expect(desk.err).toContain(message);
+    expect(desk.witness).toBeUndefined();
   });
 });

@@ -1,7 +1,7 @@
 // A person's desk: a platform for the command line whose files and streams are in memory.
 import { runCommandLine } from "../../../src/client/cli.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
-import type { Platform } from "../../../src/client/platform.ts";
+import type { Platform, WitnessSettings } from "../../../src/client/platform.ts";
 import type { Send } from "./edge.ts";
 
 const offline: Send = async ({ url }) => {
@@ -14,6 +14,8 @@ export class Desk {
   readonly isTerminal = { out: false, err: false };
   input = new Uint8Array();
   send: Send;
+  /** How the last witness was to run. */
+  witness: WitnessSettings | undefined;
   /** What was printed by the last run. */
   out = "";
   err = "";
@@ -65,6 +67,10 @@ export class Desk {
         this.err += text;
       },
       send: request => this.send(request),
+      runWitness: async (settings, ready) => {
+        this.witness = settings;
+        await ready({ url: "http://witness", key: "key" });
+      },
     };
   }
 }

@@ -5,7 +5,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
-import { importSigningKey } from "../src/receipt/key.ts";
+import { importSigningKey } from "../receipt/key.ts";
 
 /** The names of the signing keys, as the worker knows them. Each signs one kind of thing and no other. */
 export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as const;
