@@ -9,6 +9,7 @@ import { meetsQuorum, type Policy, type PolicyWitness } from "../src/tlog/policy
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { planConsistency } from "../src/tlog/tree.ts";
 import { formatAddCheckpoint, openAnswer, parseTreeSize } from "../src/tlog/witness.ts";
+import { readAnswer } from "./answer.ts";
 import type { Sql } from "./sql.ts";
 
 export interface CosignerOptions {
@@ -29,12 +30,13 @@ export interface Cosigned {
   readonly troubles: readonly string[];
 }
 
-/** The longest answer of a witness that is read, in characters. */
-const ANSWER_LENGTH_MAX = 64 * 1024;
+/** The longest answer of a witness that is read, in bytes. */
+const ANSWER_BYTES_MAX = 64 * 1024;
 
 /** How often a witness is asked anew with the size that it says it cosigned last. */
 const CONFLICTS_MAX = 2;
 
+const decoder = new TextDecoder();
 const verify = makeVerifier();
 
 export class Cosigner {
@@ -110,7 +112,8 @@ export class Cosigner {
       redirect: "manual",
       signal,
     });
-    return { status: response.status, body: await readText(response) };
+    const bytes = await readAnswer(response, "it", ANSWER_BYTES_MAX);
+    return { status: response.status, body: decoder.decode(bytes) };
   }
 
   /** The size of the tree that a witness is known to have cosigned; it may have forgotten, or gone on. */
@@ -129,16 +132,4 @@ async function formatRequest(note: string, oldSize: number, { size }: Checkpoint
   const plan = planConsistency(oldSize, size);
   const proof = plan.prove(await readTiles(get, plan.tiles));
   return formatAddCheckpoint({ oldSize, proof, checkpoint: note });
-}
-
-/** The text of an answer. @throws Error when it is longer than any honest one. */
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length > ANSWER_LENGTH_MAX)
-      throw new Error(`answered with more than ${ANSWER_LENGTH_MAX} characters`);
-  }
-  return text + decoder.decode();
 }

@@ -6,6 +6,7 @@ import {
   trimToken,
   verifyTimestamp,
 } from "../src/receipt/timestamp.ts";
+import { readAnswer } from "./answer.ts";
 
 /** How long an authority may take, in ms, and the most that it may answer, in bytes. */
 export const TIMESTAMP_WAIT_MS = 10_000;
@@ -44,30 +45,10 @@ export async function requestTimestamp(digest: Uint8Array, options: TimestamperO
       `timestamp authority ${url}: expected status 200 and application/timestamp-reply, found status ${response.status} and ${type ?? "no type"}`,
     );
   }
-  const token = await trimToken(parseTimestampResponse(await readBounded(response, url)), certificates);
+  const token = await trimToken(
+    parseTimestampResponse(await readAnswer(response, `timestamp authority ${url}`, RESPONSE_BYTES_MAX)),
+    certificates,
+  );
   await verifyTimestamp(token, digest, certificates, nonce);
   return token;
-}
-
-async function readBounded(response: Response, url: string): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done) break;
-    length += value.length;
-    if (length > RESPONSE_BYTES_MAX) {
-      await reader?.cancel();
-      throw new Error(`timestamp authority ${url}: answered more than ${RESPONSE_BYTES_MAX} bytes`);
-    }
-    chunks.push(value);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }

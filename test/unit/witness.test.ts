@@ -243,7 +243,7 @@ describe("the cosigner", () => {
   it.each([
     ["is away", () => Promise.reject(new Error("connection refused")), "connection refused"],
     ["answers with something else", async () => new Response("no", { status: 500 }), "status 500"],
-    ["answers without an end", async () => new Response("x".repeat(100_000)), "more than 65536 characters"],
+    ["answers without an end", async () => new Response("x".repeat(100_000)), "more than 65536 bytes"],
     ["sends it elsewhere", async () => Response.redirect("https://elsewhere.example", 302), "status 302"],
     ["never comes to a size", async () => new Response("1\n", { status: 409 }), "another tree of 1 entries"],
   ])("does without a witness that %s, unless a quorum is required", async (_, fetch, message) => {
