@@ -3,7 +3,7 @@
 // A response that fits the route's `hold` is held back until its `complete` record is durable, so its
 // receipt covers the body. Any other gets a `started` receipt in its header, and its ending is recorded
 // when the stream ends.
-import { admit, type Refusal, refuseBody } from "./admission.ts";
+import { admit, isBodiless, type Refusal, refuseBody } from "./admission.ts";
 import { type Ending, pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
 import { clientAddress, requestHeaders, responseHeaders } from "./headers.ts";
@@ -124,7 +124,7 @@ export class AuditProxy {
     if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
       const body = await readWhole(request.body, length ?? 0, seen);
       if (body === undefined) throw new Error("the client broke off");
-      return request.body && body;
+      return isBodiless(request.method) ? null : request.body && body;
     }
     const { readable, writable } = this.#options.platform.passThrough(length);
     // Not waited for: an upstream may answer before it has read everything, or without reading at all.
@@ -250,9 +250,10 @@ function hostOf(route: Route): string {
   return new URL(route.upstream).host;
 }
 
+/** The length that a message announces; several fields that agree are one (RFC 9110 section 8.6). */
 function contentLength(headers: Headers): number | undefined {
-  const text = headers.get("content-length");
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  const text = /^(\d{1,15})(?:, *\1)*$/.exec(headers.get("content-length") ?? "")?.[1];
+  return text === undefined ? undefined : Number(text);
 }
 
 /** How many bytes of body a response has, or undefined when only its end will tell. */

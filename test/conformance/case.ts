@@ -45,6 +45,12 @@ export interface Case {
   readonly upstream?: (upstream: UpstreamSide) => Promise<void>;
   /** `complete` when it is left out; `none` where the platform refuses the request before a worker sees it. */
   readonly ending?: Ending | "none";
+  /** Where the edge answers itself with a problem, as documented, whatever the platform does: the status line. */
+  readonly instead?: string;
+  /** After so many bytes of the response the client leaves; what else is on its way to it then is left to chance. */
+  readonly leavesAfter?: number;
+  /** The client breaks off its request: how much of it reaches the upstream, if it is called at all, is left to chance. */
+  readonly requestIsCut?: boolean;
 }
 
 /** Things that the two sides of an exchange wait for: each happens once. */
@@ -69,14 +75,13 @@ export class Meeting {
 /** One side's end of a connection. */
 export class Side {
   readonly #socket: Socket;
+  readonly #closed: Promise<unknown>;
   readonly meeting: Meeting;
-  /** Resolves when the connection has ended, in whatever way. */
-  readonly gone: Promise<unknown>;
 
   constructor(socket: Socket, meeting: Meeting) {
     this.#socket = socket;
     this.meeting = meeting;
-    this.gone = socket.closed ? Promise.resolve() : new Promise(resolve => socket.once("close", resolve));
+    this.#closed = socket.closed ? Promise.resolve() : new Promise(resolve => socket.once("close", resolve));
   }
 
   /** Resolves when the bytes have left, or when nobody takes them any more. */
@@ -84,8 +89,21 @@ export class Side {
     for (const piece of pieces) {
       if (this.#socket.writableEnded || this.#socket.destroyed) return;
       if (!this.#socket.write(piece))
-        await Promise.race([once(this.#socket, "drain").catch(() => {}), this.gone]);
+        await Promise.race([once(this.#socket, "drain").catch(() => {}), this.#closed]);
     }
+  }
+
+  /** Sends the same bytes over and over until nobody takes them any more. */
+  async sendUntilGone(bytes: Buffer): Promise<void> {
+    while (!this.#socket.destroyed && this.#socket.writable) {
+      await this.send(bytes);
+      await new Promise(resolve => setTimeout(resolve, 10));
+    }
+  }
+
+  /** Closes both directions at once, in good order as far as TCP allows with bytes that nobody has read. */
+  close(): void {
+    this.#socket.destroy();
   }
 
   /** Closes the connection in good order, once everything was sent. */
@@ -100,8 +118,11 @@ export class Side {
 }
 
 export class ClientSide extends Side {
-  readonly #head: Buffer;
+  /** The head of the request, as bytes. */
+  readonly head: Buffer;
   readonly #body: readonly Buffer[];
+  /** Resolves when there is an interim response. */
+  readonly interim: Promise<void>;
   /** The head of the final response, or undefined when the connection ends before. */
   readonly answered: Promise<Head | undefined>;
   readonly response: Incoming;
@@ -110,17 +131,18 @@ export class ClientSide extends Side {
     socket: Socket,
     meeting: Meeting,
     request: { head: Buffer; body: readonly Buffer[] },
-    answer: { head: Promise<Head | undefined>; body: Incoming },
+    answer: { interim: Promise<void>; head: Promise<Head | undefined>; body: Incoming },
   ) {
     super(socket, meeting);
-    this.#head = request.head;
+    this.head = request.head;
+    this.interim = answer.interim;
     this.#body = request.body;
     this.answered = answer.head;
     this.response = answer.body;
   }
 
   sendHead(): Promise<void> {
-    return this.send(this.#head);
+    return this.send(this.head);
   }
 
   sendBody(): Promise<void> {
@@ -131,12 +153,21 @@ export class ClientSide extends Side {
 export class UpstreamSide extends Side {
   readonly head: Head;
   readonly request: Incoming;
+  /** Resolves when the connection has ended, in whatever way, and brings no further request. */
+  readonly gone: Promise<void>;
   readonly #response: CaseResponse;
 
-  constructor(socket: Socket, meeting: Meeting, head: Head, request: Incoming, response: CaseResponse) {
+  constructor(
+    socket: Socket,
+    meeting: Meeting,
+    request: { head: Head; body: Incoming },
+    gone: Promise<void>,
+    response: CaseResponse,
+  ) {
     super(socket, meeting);
-    this.head = head;
-    this.request = request;
+    this.head = request.head;
+    this.request = request.body;
+    this.gone = gone;
     this.#response = response;
   }
 

@@ -8,7 +8,15 @@ export const DOCUMENTED = {
   addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link"],
   addedToRequest: ["audit-id", "x-request-id"],
   writtenAnewInRequest: ["cdn-loop", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
-  droppedFromRequest: ["keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"],
+  droppedFromRequest: [
+    "expect",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+  ],
   droppedFromResponse: ["keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"],
 } as const;
 

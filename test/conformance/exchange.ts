@@ -76,19 +76,21 @@ export class Upstream {
 
   async #serve(socket: Socket): Promise<void> {
     const reader = new Reader(socket);
-    for (let head = await reader.head(); head !== undefined; head = await reader.head()) {
+    for (let next = reader.head(); ; ) {
+      const head = await next;
+      if (head === undefined) break;
       const name = fieldOf(head, CASE_FIELD);
       const known = name === undefined ? undefined : this.#plays.get(name);
       if (known === undefined) return void socket.destroy();
       const body = new Incoming();
-      const side = new UpstreamSide(socket, known.meeting, head, body, known.play.response);
       known.seen.push(collect(head, body));
-      const read = reader.body(head, "request", body);
+      next = reader.body(head, "request", body).then(() => reader.head());
+      const gone = next.then(another => (another === undefined ? undefined : new Promise<void>(() => {})));
+      const side = new UpstreamSide(socket, known.meeting, { head, body }, gone, known.play.response);
       await (known.play.upstream ?? answer)(side).catch(error => {
         this.faults.set(name!, error);
         socket.destroy();
       });
-      await read;
     }
     socket.end();
   }
@@ -113,7 +115,11 @@ export async function play(name: Case, url: URL, upstream: Upstream): Promise<Ou
   await once(socket, "connect");
   const interim: string[] = [];
   const body = new Incoming();
-  const head = receive(new Reader(socket), name.request.method, interim, body);
+  const asked = Promise.withResolvers<void>();
+  const head = receive(new Reader(socket), name.request.method, body, line => {
+    interim.push(line);
+    asked.resolve();
+  });
   const { method, target, fields, body: sent } = name.request;
   const request = {
     head: formatHead(`${method} ${target} HTTP/1.1`, [
@@ -124,7 +130,7 @@ export async function play(name: Case, url: URL, upstream: Upstream): Promise<Ou
     ]),
     body: formatBody(sent),
   };
-  const client = new ClientSide(socket, meeting, request, { head, body });
+  const client = new ClientSide(socket, meeting, request, { interim: asked.promise, head, body });
   await (name.client ?? ask)(client);
   const answered = await head;
   const message = answered && (await collect(answered, body));
@@ -142,14 +148,14 @@ async function ask(client: ClientSide): Promise<void> {
 async function receive(
   reader: Reader,
   method: string,
-  interim: string[],
   body: Incoming,
+  interim: (line: string) => void,
 ): Promise<Head | undefined> {
   for (;;) {
     const head = await reader.head();
     if (head === undefined) return undefined;
     const status = Number(head.line.split(" ")[1]);
-    if (status < 200) interim.push(head.line);
+    if (status < 200) interim(head.line);
     else {
       if (method === "HEAD" || status === 204 || status === 304) body.finish("whole");
       else reader.body(head, "response", body);

@@ -25,25 +25,37 @@ export interface Played {
 
 const FINAL = ["complete", "aborted", "failed", "rejected"];
 
-/** All entries of an edge, once each of the exchanges has an ending among them. */
-export async function pullEnded(edge: Edge, exchanges: readonly string[]): Promise<string[]> {
+/** A copy of the ledger, read once. */
+export interface Copy {
+  readonly entries: ReadonlySet<string>;
+  /** The records of exchanges, in order: all but the ledger's own. */
+  readonly records: readonly Recorded[];
+}
+
+/** All of an edge's ledger, once each exchange that must have an ending has one in it. */
+export async function pullEnded(edge: Edge, played: readonly Played[]): Promise<Copy> {
+  const expected = played.filter(({ play }) => play.ending !== "none");
   return eventually(async () => {
     const checkpoint = await read(edge, "main/checkpoint").catch(() => undefined);
     if (checkpoint === undefined) return undefined;
     const size = Number(checkpoint.toString().split("\n")[1]);
     const entries = await pullEntries(edge, size);
-    const ended = new Set(
-      entries
-        .map(recordOf)
-        .filter(isFinal)
-        .map(({ jti }) => jti),
-    );
-    return exchanges.every(jti => ended.has(jti)) ? entries : undefined;
+    const records = entries.map(recordOf).filter(({ stage }) => stage !== "control");
+    const copy = { entries: new Set(entries), records };
+    return expected.every(one => recordsOf(one, copy).some(isFinal)) ? copy : undefined;
   });
 }
 
+/** What is on record of one exchange, found by its id or, when nobody was told one, by its path. */
+export function recordsOf({ play, outcome }: Played, { records }: Copy): Recorded[] {
+  const jti = idOf(outcome);
+  return records.filter(record =>
+    jti === undefined ? record.req?.path === play.request.target : record.jti === jti,
+  );
+}
+
 /** The exchange's id, from whoever has heard of it. */
-export function idOf({ client, upstream }: Outcome): string | undefined {
+function idOf({ client, upstream }: Outcome): string | undefined {
   for (const seen of [client, ...upstream]) {
     const id = seen && fieldOf(seen, "audit-id");
     if (id !== undefined) return id;
@@ -52,9 +64,9 @@ export function idOf({ client, upstream }: Outcome): string | undefined {
 }
 
 /** Checks what is on record of one exchange. */
-export function checkRecords({ play, outcome }: Played, entries: readonly string[]): void {
-  const jti = idOf(outcome);
-  const records = entries.map(recordOf).filter(record => record.jti === jti);
+export function checkRecords(played: Played, copy: Copy): void {
+  const { play, outcome } = played;
+  const records = recordsOf(played, copy);
   const last = records.at(-1);
   const ending = play.ending === "none" ? undefined : (play.ending ?? { stage: "complete" as const });
   expect(records.filter(isFinal).map(({ stage }) => stage)).toEqual(ending ? [ending.stage] : []);
@@ -62,20 +74,22 @@ export function checkRecords({ play, outcome }: Played, entries: readonly string
   expect(isFinal(last)).toBe(true);
   expect(last.error ?? "").toMatch(ending.error ?? /^$/);
   const { client, upstream } = outcome;
-  if (upstream[0] !== undefined) checkRequest(last, upstream[0]);
+  if (upstream[0] !== undefined) checkRequest(last, upstream[0], play.request.body.bytes);
   if (client !== undefined) {
     checkResponse(last, client);
     const receipt = fieldOf(client, "audit-receipt")!;
-    expect(entries).toContain(receipt.slice(0, receipt.lastIndexOf(".")));
+    expect(copy.entries.has(receipt.slice(0, receipt.lastIndexOf(".")))).toBe(true);
   }
 }
 
-function checkRequest({ req }: Recorded, seen: Seen): void {
+function checkRequest({ req }: Recorded, seen: Seen, sent: Buffer): void {
   const [method, target] = seen.line.split(" ") as [string, string];
   const [path] = target.split("?") as [string];
   expect([req!.method, req!.path]).toEqual([method, path.length > 512 ? lengthAndHash(path) : path]);
-  if (seen.end === "whole")
+  // Some platforms end a request in good order whose rest they have dropped.
+  if (seen.end === "whole" && seen.body.equals(sent)) {
     expect({ size: req!.size, digest: req!.digest }).toEqual(sizeAndDigest(seen.body));
+  } else expect(req!.digest).toBeUndefined();
 }
 
 function checkResponse({ res, stage }: Recorded, seen: Seen): void {
@@ -100,7 +114,7 @@ function lengthAndHash(text: string) {
 }
 
 /** The record of an entry, read with nothing but base64url and JSON. */
-export function recordOf(entry: string): Recorded {
+function recordOf(entry: string): Recorded {
   return JSON.parse(Buffer.from(entry.split(".")[1]!, "base64url").toString()) as Recorded;
 }
 
