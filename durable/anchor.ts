@@ -2,8 +2,10 @@
 //
 // The writer looks at a ledger as an outsider would, through the archive: it checks the checkpoint's
 // signature, recomputes the root from the tiles, and checks that the tree extends the last anchored one
-// before it pins it. The anchor's bytes are stored before they are put, so a crash repeats the same bytes; of
-// two writers alive at once, the second takes over what the first has put.
+// before it pins it. A ledger that contradicts what was anchored keeps its last pin, and the anchor says so: one
+// that was tampered with must not keep the others from being anchored. The anchor's bytes are stored before they
+// are put, so a crash repeats the same bytes; of two writers alive at once, the second takes over what the first
+// has put.
 import {
   type Anchor,
   type AnchorPayload,
@@ -14,6 +16,7 @@ import {
   issueAnchor,
   openAnchor,
   type Pin,
+  type Refused,
 } from "../src/receipt/anchor.ts";
 import { FIRST_PREV } from "../src/receipt/entry.ts";
 import type { SigningKey } from "../src/receipt/key.ts";
@@ -25,6 +28,7 @@ import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { TILE_WIDTH, tileAt, tileHashes } from "../src/tlog/tile.ts";
 import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
 import type { Archive } from "./archive.ts";
+import type { Cosigner } from "./cosigner.ts";
 import type { Sql } from "./sql.ts";
 
 export interface AnchorOptions {
@@ -40,6 +44,8 @@ export interface AnchorOptions {
   /** The evidence of the lock that is in force on the anchor store. */
   readonly lock: AnchorPayload["lock"];
   readonly timestamps?: TimestampOptions;
+  /** Who is asked to cosign what has grown, if anybody is. */
+  readonly cosigner?: Cosigner;
 }
 
 /** Which anchors get a timestamp, and from whom. */
@@ -52,11 +58,16 @@ export interface TimestampOptions {
   readonly stamp: (digest: Uint8Array) => Promise<Uint8Array>;
 }
 
+/** How much of a reason goes into an anchor, in characters. */
+const REASON_LENGTH_MAX = 500;
+
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 export class Anchorer {
   readonly #options: AnchorOptions;
+  #refused: readonly Error[] = [];
+  #unwitnessed: readonly Error[] = [];
   #missedTimestamp: Error | undefined;
 
   constructor(options: AnchorOptions) {
@@ -67,26 +78,25 @@ export class Anchorer {
   }
 
   /**
-   * Writes the next anchor, if any ledger has grown since the last one.
+   * Writes the next anchor, if any ledger has grown since the last one, or is refused now and was not then.
    * @returns the epoch of the newest anchor, or undefined while there is none.
-   * @throws Fault when a ledger contradicts what was anchored before; then nothing is anchored.
+   * @throws Fault when what stands in the anchor store is not this writer's; any other error may pass by itself.
    */
   async anchor(): Promise<number | undefined> {
     await this.#finish();
     await this.#catchUp();
     const last = await this.#last();
-    const pins: Pin[] = [];
-    for (const ledger of this.#options.ledgers) {
-      const before = last?.payload.ledgers.find(pin => pin.origin === ledger.origin);
-      const pin = await this.#pin(ledger, before);
-      if (pin !== undefined) pins.push(pin);
-    }
-    if (JSON.stringify(pins) === JSON.stringify(last?.payload.ledgers ?? [])) return last?.payload.epoch;
+    const { ledgers, refused } = await this.#look(last?.payload.ledgers ?? []);
+    if (tellsNothingNew({ ledgers, refused }, last?.payload)) return last?.payload.epoch;
     const epoch = last === undefined ? 0 : last.payload.epoch + 1;
     const { issuer, key, lock, now } = this.#options;
     const time = new Date(now()).toISOString();
     const prev = last?.digest ?? FIRST_ANCHOR_PREV;
-    const payload = { v: 1, iss: issuer, epoch, time, prev, ledgers: pins, lock };
+    const payload = {
+      ...{ v: 1, iss: issuer, epoch, time, prev, ledgers },
+      ...(refused.length > 0 && { refused }),
+      lock,
+    };
     const text = await issueAnchor(await this.#stamp(payload), key);
     // Another writer may have gone on meanwhile. Then this anchor is not the next one any more, and never was.
     const intent = this.#options.sql.all(
@@ -100,9 +110,34 @@ export class Anchorer {
     return epoch;
   }
 
-  /** Why the newest anchor has no timestamp, if one was due and could not be had. */
-  get missedTimestamp(): Error | undefined {
-    return this.#missedTimestamp;
+  /** What a person should look at after the newest attempt, although it was not in vain; the worst comes first. */
+  get troubles(): readonly Error[] {
+    const missed = this.#missedTimestamp;
+    return [...this.#refused, ...this.#unwitnessed, ...(missed === undefined ? [] : [missed])];
+  }
+
+  /** Looks at every ledger. One that is refused keeps the pin that it had, if it had one. */
+  async #look(pinned: readonly Pin[]): Promise<{ ledgers: Pin[]; refused: Refused[] }> {
+    const ledgers: Pin[] = [];
+    const faults: Fault[] = [];
+    const refused: Refused[] = [];
+    const unwitnessed: Error[] = [];
+    for (const ledger of this.#options.ledgers) {
+      const { origin } = ledger;
+      const before = pinned.find(pin => pin.origin === origin);
+      try {
+        const pin = await this.#pin(ledger, before, unwitnessed);
+        if (pin !== undefined) ledgers.push(pin);
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        faults.push(error);
+        refused.push({ origin, code: error.code, reason: error.message.slice(0, REASON_LENGTH_MAX) });
+        if (before !== undefined) ledgers.push(before);
+      }
+    }
+    this.#refused = faults;
+    this.#unwitnessed = unwitnessed;
+    return { ledgers, refused };
   }
 
   /** Adds a timestamp, if one is due: one that could not be had is due again with the next anchor. */
@@ -187,8 +222,12 @@ export class Anchorer {
     return row === undefined ? undefined : openAnchor(row.text as string, [key.publicJwk]);
   }
 
-  /** What the archive shows of a ledger, checked; undefined while nothing of it is published. */
-  async #pin(ledger: TrustedLedger, before: Pin | undefined): Promise<Pin | undefined> {
+  /**
+   * What the archive shows of a ledger, checked, and cosigned if it has grown; undefined while nothing of it is
+   * published. @param unwitnessed collects why witnesses have not cosigned.
+   * @throws Fault when it contradicts itself or what was pinned `before`, or when too few witnesses have cosigned.
+   */
+  async #pin(ledger: TrustedLedger, before: Pin | undefined, unwitnessed: Error[]): Promise<Pin | undefined> {
     const get: Get = async path => (await this.#options.archive.get(`${ledger.name}/${path}`))?.bytes;
     const note = await get("checkpoint");
     if (note === undefined) {
@@ -200,15 +239,33 @@ export class Anchorer {
     const text = decoder.decode(note);
     const { checkpoint } = await openCheckpoint(text, ledger.keys);
     await checkTree(checkpoint, get);
-    if (before !== undefined) await checkExtends(before, checkpoint, ledger, get);
+    if (before !== undefined) {
+      await checkExtends(before, checkpoint, ledger, get);
+      if (checkpoint.size === before.size) return before;
+    }
+    const cosigned = await this.#options.cosigner?.cosign(text, checkpoint, get);
+    unwitnessed.push(...(cosigned?.troubles ?? []).map(trouble => new Error(trouble)));
     return {
       origin: checkpoint.origin,
       size: checkpoint.size,
       root: encodeBase64(checkpoint.root),
       head: await readHead(checkpoint.size, get),
-      checkpoint: text,
+      checkpoint: cosigned?.note ?? text,
     };
   }
+}
+
+/** Whether an anchor would say no more than the last one. Reasons are for people, and differ from time to time. */
+function tellsNothingNew(
+  { ledgers, refused }: { ledgers: readonly Pin[]; refused: readonly Refused[] },
+  last: AnchorPayload | undefined,
+): boolean {
+  const essence = (pins: readonly Pin[], refusals: readonly Refused[]) =>
+    JSON.stringify([
+      pins.map(({ origin, size, root }) => [origin, size, root]),
+      refusals.map(({ origin, code }) => [origin, code]),
+    ]);
+  return essence(ledgers, refused) === essence(last?.ledgers ?? [], last?.refused ?? []);
 }
 
 /**

@@ -14,6 +14,7 @@ import { decodeBase64 } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
 import { Anchorer, readNewestAnchor } from "./anchor.ts";
+import { Cosigner } from "./cosigner.ts";
 import { Ledger } from "./ledger.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
@@ -217,7 +218,7 @@ export class AnchorObject extends DurableObject<Env> {
     super(ctx, env);
     ctx.blockConcurrencyWhile(async () => {
       const { policy, anchorKey, trust } = await openEnvironment(env);
-      const { timestamp } = policy.anchor;
+      const { timestamp, witnesses } = policy.anchor;
       this.#intervalMs = policy.anchor.interval_seconds * 1000;
       this.#anchorer = new Anchorer({
         sql: objectSql(ctx.storage),
@@ -228,6 +229,15 @@ export class AnchorObject extends DurableObject<Env> {
         key: anchorKey,
         now: Date.now,
         lock: { kind: "none" },
+        ...(witnesses && {
+          cosigner: new Cosigner({
+            sql: objectSql(ctx.storage),
+            policy: witnesses.policy,
+            required: witnesses.required,
+            waitMs: witnesses.wait_ms,
+            fetch: (url, init) => fetch(url, init),
+          }),
+        }),
         ...(timestamp && {
           timestamps: {
             every: timestamp.every,
@@ -261,9 +271,9 @@ export class AnchorObject extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + this.#intervalMs);
     try {
       await this.#anchorer.anchor();
-      const missed = this.#anchorer.missedTimestamp;
-      this.#trouble = missed && describe(missed);
-      if (missed !== undefined) console.error("anchored without a timestamp:", missed);
+      const [worst] = this.#anchorer.troubles;
+      this.#trouble = worst && describe(worst);
+      for (const trouble of this.#anchorer.troubles) console.error("anchoring:", trouble);
     } catch (error) {
       this.#trouble = describe(error as Error);
       console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);

@@ -3,6 +3,7 @@
 import { createHash, createPrivateKey } from "node:crypto";
 import { Anchorer, readNewestAnchor, type TimestampOptions } from "../durable/anchor.ts";
 import type { Archive, Versioned } from "../durable/archive.ts";
+import type { Cosigner } from "../durable/cosigner.ts";
 import { Ledger } from "../durable/ledger.ts";
 import { publish } from "../durable/publish.ts";
 import { recheck } from "../durable/recheck.ts";
@@ -72,6 +73,8 @@ export interface World {
   append(...records: (object | string)[]): Promise<string[]>;
   publish(): Promise<number>;
   anchor(): Promise<number | undefined>;
+  /** What the newest attempt to anchor wants a person to look at. */
+  anchorTroubles(): readonly Error[];
 }
 
 export interface WorldOptions {
@@ -83,6 +86,7 @@ export interface WorldOptions {
   readonly receiptKey?: SigningKey;
   readonly policy?: string;
   readonly startMs?: number;
+  readonly cosigner?: Cosigner;
   readonly timestamps?: TimestampOptions;
   readonly timestampers?: readonly Uint8Array[];
 }
@@ -107,6 +111,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     key: anchorKey,
     now: () => now,
     lock: { kind: "none" },
+    ...(options.cosigner && { cosigner: options.cosigner }),
     ...(options.timestamps && { timestamps: options.timestamps }),
   });
   const anchorKeys = [anchorKey.publicJwk];
@@ -158,6 +163,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     },
     publish: () => publish({ store: ledger.store, archive, name: LEDGER, origin: ORIGIN, signer }),
     anchor: () => anchorer.anchor(),
+    anchorTroubles: () => anchorer.troubles,
   };
 }
 

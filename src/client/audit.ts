@@ -13,7 +13,7 @@ import {
 } from "../receipt/anchor.ts";
 import type { Trust } from "../receipt/trust.ts";
 import { openTimestamp } from "../receipt/verify.ts";
-import { Fault } from "../tlog/fault.ts";
+import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
@@ -77,10 +77,12 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
     trust.ledgers.map(ledger => [ledger.origin, new LedgerWalk(ledger, archive, findings)]),
   );
   const unnamed = new Set<string>();
+  const refused = new Map<string, string>();
   await anchors.begin();
   for (const walk of walks.values()) await walk.begin();
   for (const pin of await anchors.peekNewest()) await walks.get(pin.origin)?.expect(pin);
   for await (const { anchor, place } of anchors.read()) {
+    reportRefused(anchor, place, findings, refused);
     for (const pin of anchor.payload.ledgers) {
       const walk = walks.get(pin.origin);
       if (walk === undefined) unnamed.add(pin.origin);
@@ -101,6 +103,27 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
     problems: findings.problems,
     problemCount: findings.count,
   };
+}
+
+/**
+ * What the anchor writer itself has refused, once for each time that it began. That too few witnesses had cosigned
+ * in time is no contradiction: the ledger was only not pinned, and the next anchor that pins it makes up for it.
+ * @param refused the code of each ledger that the anchor before had refused; brought up to date.
+ */
+function reportRefused(
+  { payload }: Anchor,
+  place: Place,
+  findings: Findings,
+  refused: Map<string, string>,
+): void {
+  const now = new Map((payload.refused ?? []).map(({ origin, code }) => [origin, code]));
+  for (const { origin, code, reason } of payload.refused ?? []) {
+    if (refused.get(origin) === code || code === "quorum-not-met") continue;
+    const known = Object.hasOwn(FAULT_CODES, code) ? (code as FaultCode) : "unsupported";
+    findings.add(known, place, `${place.path}: the anchor writer refused ${origin}: ${reason}`);
+  }
+  refused.clear();
+  for (const [origin, code] of now) refused.set(origin, code);
 }
 
 function decide({ problems, count }: Findings, isKnown: boolean): Outcome {

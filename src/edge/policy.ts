@@ -5,6 +5,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import * as v from "valibot";
 import { parseCertificate } from "../receipt/certificate.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
+import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
 import { isPathPattern } from "./path.ts";
 import { coversRoute } from "./route.ts";
 
@@ -98,6 +99,16 @@ const PolicySchema = v.strictObject({
       interval_seconds: v.optional(
         v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)),
         60,
+      ),
+      /** Witnesses that are asked to cosign what an anchor pins. */
+      witnesses: v.optional(
+        v.strictObject({
+          /** The text of a C2SP tlog-policy file: the witnesses with their URLs, and the quorum. */
+          policy: v.pipe(v.string(), v.rawTransform(readWitnesses)),
+          /** Whether a checkpoint without the quorum is not pinned. */
+          required: v.optional(v.boolean(), false),
+          wait_ms: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(100), v.maxValue(60_000)), 5000),
+        }),
       ),
       /** An RFC 3161 timestamp authority, whose tokens go into anchors. */
       timestamp: v.optional(
@@ -224,6 +235,23 @@ function formatSorted(value: unknown): string {
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
       : inner,
   );
+}
+
+/** Reads a tlog-policy, whose witnesses must all have URLs to be asked at. */
+function readWitnesses({
+  dataset: { value },
+  addIssue,
+  NEVER,
+}: v.RawTransformContext<string>): WitnessPolicy {
+  try {
+    const policy = parseWitnessPolicy(value);
+    const silent = policy.witnesses.find(({ url }) => url === undefined || !isHttpUrl(url));
+    if (silent === undefined) return policy;
+    addIssue({ message: `expected an http or https URL for the witness "${silent.name}"` });
+  } catch (error) {
+    addIssue({ message: `expected a tlog-policy: ${(error as Error).message}` });
+  }
+  return NEVER;
 }
 
 function isCertificate(text: string): boolean {

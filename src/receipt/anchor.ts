@@ -25,6 +25,13 @@ const PinSchema = v.looseObject({
   checkpoint: v.string(),
 });
 
+const RefusedSchema = v.looseObject({
+  origin: v.pipe(v.string(), v.minLength(1)),
+  /** The code of the Fault, as far as the reader knows it. */
+  code: v.string(),
+  reason: v.string(),
+});
+
 const PayloadSchema = v.looseObject({
   v: v.number(),
   iss: v.string(),
@@ -33,6 +40,8 @@ const PayloadSchema = v.looseObject({
   /** base64url SHA-256 of the previous anchor object's bytes; 32 zero bytes for epoch 0. */
   prev: Hash,
   ledgers: v.array(PinSchema),
+  /** The ledgers that contradicted what was anchored of them: they keep their last pin, if they had one. */
+  refused: v.optional(v.array(RefusedSchema)),
   /** The evidence of the lock that was in force when this was written. */
   lock: v.looseObject({ kind: v.string() }),
   /** An RFC 3161 token in standard base64, over the payload as it is without this, its last member. */
@@ -47,6 +56,8 @@ const HeaderSchema = v.strictObject({
 
 /** One ledger, as an anchor pins it. */
 export type Pin = v.InferOutput<typeof PinSchema>;
+/** A ledger that an anchor does not vouch for any more, and why. */
+export type Refused = v.InferOutput<typeof RefusedSchema>;
 export type AnchorPayload = v.InferOutput<typeof PayloadSchema>;
 
 export interface Anchor {

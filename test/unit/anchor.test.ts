@@ -1,7 +1,19 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { Cosigner } from "../../durable/cosigner.ts";
+import { Witness } from "../../durable/witness.ts";
+import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { openAnchor } from "../../src/receipt/anchor.ts";
-import { createWorld, LEDGER, MemoryArchive, ORIGIN, type World } from "../world.ts";
+import { openCosignatures } from "../../src/tlog/cosignature.ts";
+import {
+  ED25519_COSIGNATURE,
+  formatVerifierKey,
+  makeNoteKey,
+  type NoteKey,
+  parseNote,
+} from "../../src/tlog/note.ts";
+import { parsePolicy } from "../../src/tlog/policy.ts";
+import { createWorld, fixedKey, LEDGER, MemoryArchive, ORIGIN, START_MS, type World } from "../world.ts";
 
 /** A world whose ledger has so many more entries, published; the ledger's genesis record counts as one. */
 async function grown(world: World, more: number): Promise<World> {
@@ -78,13 +90,23 @@ describe("anchoring", () => {
     await expect(world.anchor()).rejects.toThrow("anchor");
   });
 
-  it("refuses a ledger that is smaller than when it was anchored", async () => {
+  /** The newest anchor's refusals, which must be all that is new in it. */
+  async function refusals(world: World) {
+    const epoch = await world.anchor();
+    const { payload } = await openAnchor(anchorText(world, epoch!), world.trust.anchorKeys);
+    return { epoch, refused: payload.refused, sizes: payload.ledgers.map(({ size }) => size) };
+  }
+
+  it("refuses a ledger that is smaller than when it was anchored, and says so once", async () => {
     const world = await grown(await createWorld(), 5);
     const early = world.archive.objects.get(`${LEDGER}/checkpoint`)!;
     await grown(world, 5);
     await world.anchor();
     world.archive.set(`${LEDGER}/checkpoint`, early);
-    await expect(world.anchor()).rejects.toMatchObject({ code: "rolled-back" });
+    const refused = [{ origin: ORIGIN, code: "rolled-back", reason: expect.stringContaining(ORIGIN) }];
+    expect(await refusals(world)).toEqual({ epoch: 1, refused, sizes: [10] });
+    expect(world.anchorTroubles()).toMatchObject([{ code: "rolled-back" }]);
+    expect(await world.anchor()).toBe(1);
   });
 
   it("refuses a ledger whose tree was replaced by another one", async () => {
@@ -94,15 +116,99 @@ describe("anchoring", () => {
     await other.append(...Array.from({ length: 9 }, () => ({ ms: 99 })));
     await other.publish();
     for (const [key, bytes] of other.archive.objects) world.archive.set(key, bytes);
-    await expect(world.anchor()).rejects.toMatchObject({ code: "forked" });
-    expect(world.anchors.objects.size).toBe(1);
+    expect(await refusals(world)).toMatchObject({ refused: [{ code: "forked" }], sizes: [5] });
   });
 
-  it("refuses tiles that do not make up the signed root", async () => {
+  it("refuses a ledger whose checkpoint is gone, and takes it up again when it is back", async () => {
+    const world = await grown(await createWorld(), 5);
+    await world.anchor();
+    const checkpoint = world.archive.objects.get(`${LEDGER}/checkpoint`)!;
+    world.archive.objects.delete(`${LEDGER}/checkpoint`);
+    expect(await refusals(world)).toMatchObject({ refused: [{ code: "missing" }], sizes: [5] });
+    world.archive.set(`${LEDGER}/checkpoint`, checkpoint);
+    expect(await refusals(world)).toEqual({ epoch: 2, refused: undefined, sizes: [5] });
+    expect(world.anchorTroubles()).toEqual([]);
+  });
+
+  it("refuses tiles that do not make up the signed root, and pins nothing of a ledger it never pinned", async () => {
     const world = await grown(await createWorld(), 5);
     const tile = world.archive.objects.get(`${LEDGER}/tile/0/000.p/5`)!.slice();
     tile[40]! ^= 1;
     world.archive.set(`${LEDGER}/tile/0/000.p/5`, tile);
-    await expect(world.anchor()).rejects.toMatchObject({ code: "tampered" });
+    expect(await refusals(world)).toMatchObject({ epoch: 0, refused: [{ code: "tampered" }], sizes: [] });
+  });
+
+  it("writes no anchor while the archive cannot be read: that may pass by itself", async () => {
+    const world = await grown(await createWorld(), 5);
+    world.archive.get = () => Promise.reject(new Error("out of reach"));
+    await expect(world.anchor()).rejects.toThrow("out of reach");
+    expect(world.anchors.objects.size).toBe(0);
+  });
+});
+
+describe("anchoring with witnesses", () => {
+  /** A world whose anchor writer asks one witness, which can be sent away. */
+  async function witnessed(required: boolean) {
+    const { publicKey, sign } = await fixedKey("witness");
+    const key = makeNoteKey("witness.example/w1", ED25519_COSIGNATURE, publicKey);
+    const logs: NoteKey[] = [];
+    const sql = openSqlite(":memory:");
+    const witness = new Witness({ sql, signer: { key, sign }, logs, now: () => START_MS });
+    const state = { away: false };
+    const cosigner = new Cosigner({
+      sql: openSqlite(":memory:"),
+      policy: parsePolicy(`witness w1 ${formatVerifierKey(key)} https://w1.example\nquorum w1\n`),
+      required,
+      waitMs: 60_000,
+      async fetch(_, { body }) {
+        if (state.away) throw new Error("connection refused");
+        const answer = await witness.addCheckpoint(String(body));
+        return new Response(answer.body, { status: answer.status });
+      },
+    });
+    const world = await createWorld({ cosigner });
+    logs.push(...world.trust.ledgers[0]!.keys);
+    return { world, key, state };
+  }
+
+  async function payloadOf(world: World, epoch: number) {
+    return (await openAnchor(anchorText(world, epoch), world.trust.anchorKeys)).payload;
+  }
+
+  it("pins checkpoints with the cosignatures that were gathered", async () => {
+    const { world, key } = await witnessed(true);
+    await grown(world, 3);
+    await world.anchor();
+    await grown(world, 300);
+    await world.anchor();
+    for (const epoch of [0, 1]) {
+      const [pin] = (await payloadOf(world, epoch)).ledgers;
+      expect(await openCosignatures(parseNote(pin!.checkpoint), [key])).toHaveLength(1);
+    }
+    expect(world.anchorTroubles()).toEqual([]);
+  });
+
+  it("anchors without a witness that is away, and says so", async () => {
+    const { world, state } = await witnessed(false);
+    state.away = true;
+    await grown(world, 3);
+    expect(await world.anchor()).toBe(0);
+    expect((await payloadOf(world, 0)).refused).toBeUndefined();
+    expect(world.anchorTroubles()).toMatchObject([{ message: "witness w1: connection refused" }]);
+  });
+
+  it("pins nothing without the quorum where it is required, until the quorum is there", async () => {
+    const { world, state } = await witnessed(true);
+    await grown(world, 3);
+    await world.anchor();
+    state.away = true;
+    await grown(world, 3);
+    await world.anchor();
+    const away = await payloadOf(world, 1);
+    expect(away).toMatchObject({ refused: [{ code: "quorum-not-met" }], ledgers: [{ size: 3 }] });
+    state.away = false;
+    await world.anchor();
+    expect(await payloadOf(world, 2)).toMatchObject({ ledgers: [{ size: 6 }] });
+    expect(world.anchorTroubles()).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parsePolicy } from "../../src/edge/policy.ts";
+import { ED25519_COSIGNATURE, formatVerifierKey, makeNoteKey } from "../../src/tlog/note.ts";
 
 const good = {
   issuer: "https://api.example.com",
@@ -17,6 +18,19 @@ const good = {
 };
 
 describe("the policy", () => {
+  it("reads the witnesses to ask from a tlog-policy, and refuses one that it could not ask", () => {
+    const key = formatVerifierKey(makeNoteKey("w.example/1", ED25519_COSIGNATURE, new Uint8Array(32)));
+    const read = (policy: string) => parsePolicy({ ...good, anchor: { witnesses: { policy } } });
+    const { witnesses } = read(`witness w1 ${key} https://w.example\nquorum w1\n`).anchor;
+    expect(witnesses).toMatchObject({ required: false, wait_ms: 5000, policy: { quorum: "w1" } });
+    expect(() => read(`witness w1 ${key}\nquorum w1\n`)).toThrow(
+      'vars.anchor.witnesses.policy: expected an http or https URL for the witness "w1"',
+    );
+    expect(() => read("witness\n")).toThrow(
+      "vars.anchor.witnesses.policy: expected a tlog-policy: policy line 1",
+    );
+  });
+
   it("fills in what is not said", () => {
     const policy = parsePolicy(good);
     expect(policy.prefix).toBe("/.well-known/audit/");
