@@ -215,7 +215,10 @@ export class Ledger {
     const n = Math.floor(index / TILE_WIDTH);
     const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
     const bundle = await this.#options.published(path);
-    if (bundle === undefined) throw new Fault("missing", `${path}: is not in the archive`, { index });
+    if (bundle === undefined) {
+      const code = index < this.store.retention().minimum ? "pruned" : "missing";
+      throw new Fault(code, `${path}: is not in the archive`, { index });
+    }
     return new TextDecoder().decode(decodeBundle(bundle, TILE_WIDTH)[index % TILE_WIDTH]);
   }
 

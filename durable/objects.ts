@@ -18,6 +18,7 @@ import { Cosigner } from "./cosigner.ts";
 import { Ledger } from "./ledger.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
+import { retire } from "./retention.ts";
 import { requestTimestamp } from "./timestamper.ts";
 import { Vault } from "./vault.ts";
 
@@ -102,6 +103,7 @@ function readPolicy(env: Env): Policy {
 export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
   #ledger!: Ledger;
   #publish!: () => Promise<number>;
+  #retire!: () => Promise<boolean>;
   /** Whether an alarm is known to be set. */
   #armed = false;
 
@@ -132,6 +134,10 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
         breathe: () => scheduler.wait(0),
         recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys: trust.anchorKeys }),
       });
+      const { retention_days: days } = policy.ledgers.find(({ name }) => name === ledger.name)!;
+      const retentionMs = days === undefined ? undefined : days * 24 * 3600 * 1000;
+      this.#retire = async () =>
+        retentionMs !== undefined && retire({ ledger: this.#ledger, archive, name, retentionMs });
       this.#publish = () => publish({ store: this.#ledger.store, archive, name, origin, signer });
     });
   }
@@ -158,7 +164,11 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
   async status(): Promise<LedgerStatus> {
     await this.#ledger.check();
     const { store, halted } = this.#ledger;
-    const sizes = { size: store.head().frontier.size, published: store.published() };
+    const sizes = {
+      size: store.head().frontier.size,
+      published: store.published(),
+      minimum: store.retention().minimum,
+    };
     return halted === undefined ? sizes : { ...sizes, halted: { code: halted.code, reason: halted.message } };
   }
 
@@ -171,6 +181,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
       more = this.#ledger.prune();
+      more = (await this.#retire()) || more;
       await anchorObject(this.env).arm();
     } catch (error) {
       if (error instanceof Fault) this.#ledger.halt(error);

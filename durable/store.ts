@@ -6,6 +6,8 @@
 //   node     the tile hashes above level 0, by level and position; let go likewise
 //   place    the index and leaf hash of each (jti, step), in the column `stage`: what makes an append idempotent, a receipt findable,
 //            and an entry that comes back from the archive recognisable
+//   retention  one row: the minimum index that was told, the index of the control record that told it, up to where
+//            bundles are deleted, and when to look again
 //   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
 import { firstJti } from "../src/receipt/jti.ts";
@@ -49,7 +51,21 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS partial (
      ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
      PRIMARY KEY (ends, level, n, width)) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS retention (
+     id INTEGER PRIMARY KEY CHECK (id = 1), minimum INTEGER NOT NULL, told INTEGER NOT NULL,
+     deleted INTEGER NOT NULL, due INTEGER NOT NULL)`,
+  "INSERT OR IGNORE INTO retention VALUES (1, 0, 0, 0, 0)",
 ];
+
+/** How far the ledger has let go of published entries. */
+export interface Retention {
+  /** Entries below it may be gone from the archive. */
+  readonly minimum: number;
+  /** The index of the control record that tells of it. */
+  readonly toldAt: number;
+  /** The time of a newest entry, in ms of Unix time, from which on to look again. */
+  readonly dueAt: number;
+}
 
 /** How many rows of a table one pass of `prune` lets go, so that no transaction grows without bound. */
 const PRUNE_ROWS_MAX = 10_000;
@@ -136,6 +152,25 @@ export class Store {
 
   setClockBehind(behind: boolean): void {
     this.#sql.all("UPDATE head SET behind = ?", behind ? 1 : 0);
+  }
+
+  /** How far retention is, with the index up to which bundles are deleted. */
+  retention(): Retention & { readonly deleted: number } {
+    const row = this.#one("SELECT minimum, told, deleted, due FROM retention");
+    return {
+      minimum: row.minimum as number,
+      toldAt: row.told as number,
+      dueAt: row.due as number,
+      deleted: row.deleted as number,
+    };
+  }
+
+  setRetention({ minimum, toldAt, dueAt }: Retention): void {
+    this.#sql.all("UPDATE retention SET minimum = ?, told = ?, due = ?", minimum, toldAt, dueAt);
+  }
+
+  moveDeleted(deleted: number): void {
+    this.#sql.all("UPDATE retention SET deleted = ?", deleted);
   }
 
   addEntry(entry: StoredEntry, jti: string, step: string): void {

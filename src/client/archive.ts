@@ -26,10 +26,11 @@ export function openRemoteArchive(platform: Platform, prefix: string, token: str
     const authorization = isBundle && token !== undefined ? { authorization: `Bearer ${token}` } : {};
     const { status, body } = await readUrl(platform, `${prefix}${path}`, authorization);
     if (status === 200) return body;
-    if (status === 404) return undefined;
+    // 410 says that it was there: whether it may be gone, only a signed record can say.
+    if (status === 404 || status === 410) return undefined;
     if (status === 401) throw new Undecided("the operator's token was not accepted", { found: prefix });
     throw new Undecided(`${prefix}${path}: no object and no 404`, {
-      expected: "status 200 or 404",
+      expected: "status 200, 404 or 410",
       found: `status ${status}`,
     });
   };

@@ -1,5 +1,7 @@
 // The entries of one ledger, read in the order of their indexes: each stands where it says, names the entry
 // before it, and is not older than that one. On the way it keeps the exchanges that have no ending yet.
+
+import { readErased, readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
 import { isFinal, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
@@ -22,8 +24,11 @@ const decoder = new TextDecoder("latin1");
 export class EntryReader {
   readonly #origin: string;
   readonly #open = new Map<string, OpenExchange>();
+  readonly #erased = new Set<string>();
   #newestAt = "";
   #count = 0;
+  #minimum = 0;
+  #pruned: Entry | undefined;
 
   constructor(origin: string) {
     this.#origin = origin;
@@ -37,6 +42,16 @@ export class EntryReader {
   /** The newest `at`, or an empty text before the first entry. */
   get newestAt(): string {
     return this.#newestAt;
+  }
+
+  /** The entry that tells of the highest minimum index, if the ledger has not kept all entries. */
+  get pruned(): Entry | undefined {
+    return this.#pruned;
+  }
+
+  /** How many exchanges' private values the ledger says are erased. */
+  get erased(): number {
+    return this.#erased.size;
   }
 
   /** The exchanges that began and did not end, oldest first. */
@@ -58,6 +73,7 @@ export class EntryReader {
     const newestAt = this.#newestAt;
     if (at > newestAt) this.#newestAt = at;
     this.#checkPlace(entry, index, prev);
+    this.#readControl(entry);
     if (at >= newestAt) return;
     throw new Fault("back-dated", `entry ${index}: older than the entry before it`, {
       expected: `${newestAt} or later`,
@@ -80,6 +96,12 @@ export class EntryReader {
       const detail = { expected, found: header.prev, index };
       throw new Fault("broken-chain", `entry ${index}: does not name the entry before it`, detail);
     }
+  }
+
+  #readControl(entry: Entry): void {
+    const minimum = readMinimum(entry) ?? 0;
+    if (minimum > this.#minimum) [this.#minimum, this.#pruned] = [minimum, entry];
+    for (const jti of readErased(entry)) this.#erased.add(jti);
   }
 
   #follow({ header, record }: Entry, index: number): void {

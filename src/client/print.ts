@@ -241,7 +241,7 @@ function describeProblem(problem: Problem): string {
 }
 
 function describeLedger(ledger: LedgerReport): Row[] {
-  const { name, origin, published, recomputed, anchored, entries, newestAt, open } = ledger;
+  const { name, origin, published, recomputed, anchored, entries, pruned, erased, newestAt, open } = ledger;
   const label = `ledger ${name}`;
   const read =
     entries === undefined
@@ -255,6 +255,10 @@ function describeLedger(ledger: LedgerReport): Row[] {
       `${published ?? "no"} entries published, ${recomputed} recomputed to a signed root, ${anchored} under an anchor${loose}`,
     ],
     [label, read],
+    ...(pruned === 0
+      ? []
+      : [["pruned", `entries 0 to ${pruned - 1} of ${name}: their retention has ended`] as const]),
+    ...(erased === 0 ? [] : [["erased", `private values of ${erased} exchanges in ${name}`] as const]),
     ...(open.length === 0 ? [] : [["note", describeOpen(open.length, name)] as const]),
     ...open
       .slice(0, LIST_MAX)

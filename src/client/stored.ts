@@ -1,5 +1,7 @@
 // What is stored of one ledger: its checkpoint, tiles and entry bundles. An object that is missing or
 // cannot be read becomes a finding at its path, and the reader goes on without it.
+import { judgeAbsent } from "../receipt/control.ts";
+import type { Entry } from "../receipt/entry.ts";
 import { decodeBundle } from "../tlog/bundle.ts";
 import { Fault } from "../tlog/fault.ts";
 import { readTiles } from "../tlog/reader.ts";
@@ -14,6 +16,8 @@ export class StoredLedger {
   readonly #findings: Findings;
   /** The levels whose objects are missing from some place to the end. */
   readonly #ended = new Set<Tile["level"]>();
+  /** The bundles that are gone from the beginning on: it is not known yet whether they may be. */
+  readonly #gone = new Set<number>();
 
   /** @param name the ledger's folder in the archive. */
   constructor(name: string, archive: Archive, findings: Findings) {
@@ -47,7 +51,7 @@ export class StoredLedger {
 
   /** The entries of a bundle of the tree of `size`; none when the archive does not give entries out. */
   async readEntries(bundle: Tile, size: number): Promise<Uint8Array[] | undefined> {
-    if (!this.#archive.holdsEntries) return undefined;
+    if (!this.#archive.holdsEntries || (await this.#isGone(bundle))) return undefined;
     return this.#read(bundle, size, async () => {
       const exact = await this.get(formatTilePath(bundle));
       if (exact !== undefined) return decodeBundle(exact, bundle.width);
@@ -55,6 +59,33 @@ export class StoredLedger {
       if (full !== undefined) return decodeBundle(full, TILE_WIDTH).slice(0, bundle.width);
       throw new Fault("missing", "not there");
     });
+  }
+
+  /**
+   * Judges the bundles that are gone from the beginning on, once all that is left was read.
+   * @param told the entry in which the ledger tells of its minimum index, if it does.
+   * @returns how many entries are gone that may be.
+   */
+  async settle(told: Entry | undefined, size: number): Promise<number> {
+    let pruned = 0;
+    for (const n of this.#gone) {
+      try {
+        judgeAbsent((n + 1) * TILE_WIDTH - 1, told);
+      } catch (error) {
+        if (error instanceof Fault && error.code === "pruned") pruned += TILE_WIDTH;
+        else await this.#read({ level: "entries", n, width: TILE_WIDTH }, size, () => Promise.reject(error));
+      }
+    }
+    return pruned;
+  }
+
+  /** Whether a bundle, and every one before it, is not there. */
+  async #isGone({ n, width }: Tile): Promise<boolean> {
+    if (this.#gone.has(n)) return true;
+    const path = formatTilePath({ level: "entries", n, width });
+    if (n !== this.#gone.size || width < TILE_WIDTH || (await this.get(path)) !== undefined) return false;
+    this.#gone.add(n);
+    return true;
   }
 
   /** The hashes of a tile, or the leaf hashes of a bundle. */

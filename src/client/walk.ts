@@ -36,6 +36,10 @@ export interface LedgerReport {
   readonly anchored: number;
   /** How many entries were read; undefined when the archive does not give them out. */
   readonly entries: number | undefined;
+  /** How many entries are gone because their retention has ended, as the ledger itself tells. */
+  readonly pruned: number;
+  /** How many exchanges' private values were erased, as the ledger itself tells. */
+  readonly erased: number;
   /** When the ledger took its newest entry, where entries were read. */
   readonly newestAt: string | undefined;
   /** Exchanges that began and did not end, oldest first. Evidence, but no contradiction. */
@@ -85,6 +89,7 @@ export class LedgerWalk {
   #contradictions: Contradiction[] = [];
   #confirmed = 0;
   #anchored = 0;
+  #pruned = 0;
 
   constructor(ledger: TrustedLedger, archive: Archive, findings: Findings) {
     this.#ledger = ledger;
@@ -137,6 +142,9 @@ export class LedgerWalk {
       }
       if (this.#confirmed === this.#target()?.size) await this.#compareLeftovers();
     });
+    if (this.#entries !== undefined) {
+      this.#pruned = await this.#stored.settle(this.#entries.pruned, this.#target()?.size ?? 0);
+    }
     if (this.#contradictions.length > 0) this.#blame(this.#contradictions[0]!);
     else this.#accuse();
   }
@@ -154,6 +162,8 @@ export class LedgerWalk {
       recomputed: this.#confirmed,
       anchored: this.#anchored,
       entries: this.#entries?.count,
+      pruned: this.#pruned,
+      erased: this.#entries?.erased ?? 0,
       newestAt: this.#entries?.newestAt,
       open: this.#entries?.open ?? [],
     };

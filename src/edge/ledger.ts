@@ -23,6 +23,8 @@ export interface Trouble {
 export interface LedgerStatus {
   readonly size: number;
   readonly published: number;
+  /** Entries below it may be gone from the archive: their retention has ended. */
+  readonly minimum?: number;
   /** Why it takes no records, if it does not. */
   readonly halted?: Trouble;
 }

@@ -29,6 +29,9 @@ const Host = v.pipe(
 const lowerable = (most: number) =>
   v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(most)), most);
 
+/** The ledger recognises an exchange for 30 days, and may need its entries for it. */
+const RETENTION_DAYS_MIN = 31;
+
 const LedgerSchema = v.strictObject({
   name: v.pipe(
     Name,
@@ -36,6 +39,8 @@ const LedgerSchema = v.strictObject({
   ),
   /** The name in checkpoints: a URL without scheme, without spaces and plus signs (C2SP tlog-checkpoint). */
   origin: v.pipe(v.string(), v.regex(/^[^\s+]{1,255}$/, "expected a URL without scheme, spaces and +")),
+  /** For how long entries stay in the archive: longer than the ledger must be able to answer for an exchange. */
+  retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(RETENTION_DAYS_MIN))),
 });
 
 const RouteSchema = v.strictObject({

@@ -15,7 +15,7 @@ import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { parseNote } from "../tlog/note.ts";
 import { formatProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
-import { parseTilePath } from "../tlog/tile.ts";
+import { parseTilePath, TILE_WIDTH } from "../tlog/tile.ts";
 import { planInclusion } from "../tlog/tree.ts";
 import type { AnchorStatus } from "./ledger.ts";
 import { createOperatorSide, isOperator, notOperator, type OperatorOptions } from "./operator.ts";
@@ -185,16 +185,35 @@ function readTile(
   return readObject(options, ledger, path);
 }
 
-async function readObject({ policy, archive }: ReadOptions, ledger: string, path: string): Promise<Response> {
+async function readObject(
+  { policy, archive, ledgers }: ReadOptions,
+  ledger: string,
+  path: string,
+): Promise<Response> {
   if (!policy.ledgers.some(({ name }) => name === ledger)) return notFound(`there is no ledger "${ledger}"`);
   const object = await archive(`${ledger}/${path}`);
-  if (object === undefined) return notFound(`${ledger}/${path} is not published`);
+  if (object === undefined)
+    return (await explainPruned(ledgers, ledger, path)) ?? notFound(`${ledger}/${path} is not published`);
   if (path === "checkpoint") return text("text/plain; charset=utf-8", decoder.decode(object));
   return bytes(
     object,
     "application/octet-stream",
     path.startsWith("tile/entries") ? "private, no-store" : IMMUTABLE,
   );
+}
+
+/** What to answer for a bundle whose retention has ended (C2SP tlog-tiles, pruning). */
+async function explainPruned(
+  ledgers: ReadOptions["ledgers"],
+  ledger: string,
+  path: string,
+): Promise<Response | undefined> {
+  if (!path.startsWith("tile/entries/")) return undefined;
+  const { n } = parseTilePath(path);
+  const { minimum = 0 } = await ledgers.get(ledger)!().status();
+  if ((n + 1) * TILE_WIDTH > minimum) return undefined;
+  const detail = `pruned: the retention of the entries below index ${minimum} has ended. Every proof still holds.`;
+  return problem(410, "Pruned", detail);
 }
 
 function json(value: unknown): Response {

@@ -4,6 +4,8 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
+import { readErased } from "./control.ts";
+import type { Entry } from "./entry.ts";
 import type { AuditRecord } from "./record.ts";
 
 /** The length of a seed and of a salt, in bytes. */
@@ -47,10 +49,31 @@ export function digestDisclosure(disclosure: string): string {
 }
 
 /**
- * Opens a field of a record.
- * @throws Fault `malformed`, or `not-disclosed` when the record did not commit to exactly this.
+ * Opens a field of a record. What the record did commit to opens for ever, for whoever has kept it.
+ * @param disclosure undefined when nobody has it any more.
+ * @param erasure the entry of a control record that the caller has verified, from the record's own ledger.
+ * @throws Fault `malformed`; `erased` when there is nothing that opens it and the erasure tells why; else `missing`,
+ * or `not-disclosed` when the record did not commit to exactly this.
  */
-export function openDisclosure(record: AuditRecord, disclosure: string): Disclosed {
+export function openDisclosure(
+  record: AuditRecord,
+  disclosure: string | undefined,
+  erasure?: Pick<Entry, "header" | "record">,
+): Disclosed {
+  const isErased = erasure !== undefined && readErased(erasure).includes(record.jti);
+  try {
+    if (disclosure !== undefined) return openGiven(record, disclosure);
+    throw new Fault("missing", "there is no disclosure to open", { expected: "a disclosure of the field" });
+  } catch (error) {
+    if (!isErased || !(error instanceof Fault) || error.code === "malformed") throw error;
+    throw new Fault("erased", `the private values of exchange ${record.jti} were erased`, {
+      found: `an erasure, told by entry ${erasure.header.index}`,
+      index: erasure.header.index,
+    });
+  }
+}
+
+function openGiven(record: AuditRecord, disclosure: string): Disclosed {
   const parsed = parseDisclosure(disclosure);
   if (["_sd", "_sd_alg", "..."].includes(parsed.name) || Object.hasOwn(record, parsed.name)) {
     throw new Fault("malformed", `disclosure of "${parsed.name}": would replace a member of the record`, {

@@ -31,6 +31,7 @@ export function openEdge(
     status: async () => ({
       size: ledger.store.head().frontier.size,
       published: ledger.store.published(),
+      minimum: ledger.store.retention().minimum,
       ...(ledger.halted && { halted: { code: ledger.halted.code, reason: ledger.halted.message } }),
     }),
   };
