@@ -2,7 +2,7 @@
 // values it has erased. So neither reads as tampering; and neither is believed without such a record.
 //
 //   pruned   `minimum`: entries below it may be gone from the archive. It is the minimum index of C2SP tlog-tiles
-//            (text of 2026-11); hash tiles stay, so every proof can still be made.
+//            (text of 2026-02-05); hash tiles stay, so every proof can still be made.
 //   erased   `exchanges`: the ids of exchanges whose private values and seeds are erased.
 import * as v from "valibot";
 import { Fault } from "../tlog/fault.ts";
