@@ -16,7 +16,9 @@ import {
   disclosureCases,
   evidenceCases,
   receiptCases,
+  retentionCases,
 } from "../test/reference/cases/receipts.ts";
+import { timestampCases } from "../test/reference/cases/timestamps.ts";
 import { bundleCases, consistencyCases, inclusionCases, tileCases } from "../test/reference/cases/trees.ts";
 
 const FORMATS: Readonly<Record<string, readonly Case[]>> = {
@@ -35,6 +37,8 @@ const FORMATS: Readonly<Record<string, readonly Case[]>> = {
   disclosure: disclosureCases,
   anchor: anchorCases,
   evidence: evidenceCases,
+  timestamp: timestampCases,
+  retention: retentionCases,
 };
 
 const FOLDER = fileURLToPath(new URL("../test/vectors/", import.meta.url));

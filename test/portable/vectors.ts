@@ -2,11 +2,15 @@
 // by the references in test/reference, which share nothing with src/.
 import { ml_dsa44 } from "@noble/post-quantum/ml-dsa.js";
 import { openAnchor } from "../../src/receipt/anchor.ts";
+import { judgeAbsent } from "../../src/receipt/control.ts";
 import { commitFields, disclose, openDisclosure, parseSeed } from "../../src/receipt/disclosure.ts";
+import { parseEntry } from "../../src/receipt/entry.ts";
 import type { TrustedKey } from "../../src/receipt/key.ts";
 import type { AuditRecord } from "../../src/receipt/record.ts";
+import { verifyTimestamp } from "../../src/receipt/timestamp.ts";
 import type { Trust } from "../../src/receipt/trust.ts";
 import { type SeenExchange, verifyEvidence } from "../../src/receipt/verify.ts";
+import { decodeBase64 } from "../../src/tlog/base64.ts";
 import { decodeBundle, encodeBundle } from "../../src/tlog/bundle.ts";
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { cosignedMessage, makeVerifier, openCosignatures } from "../../src/tlog/cosignature.ts";
@@ -192,6 +196,8 @@ interface TrustInput {
   readonly log_keys: string[];
   readonly receipt_keys: TrustedKey[];
   readonly anchor_keys: TrustedKey[];
+  /** DER in base64. */
+  readonly timestampers?: string[];
 }
 
 function trustOf(input: TrustInput): Trust {
@@ -200,6 +206,7 @@ function trustOf(input: TrustInput): Trust {
     ledgers: [{ name: "main", origin: input.origin, keys: input.log_keys.map(parseVerifierKey) }],
     receiptKeys: input.receipt_keys,
     anchorKeys: input.anchor_keys,
+    ...(input.timestampers && { timestampers: input.timestampers.map(text => decodeBase64(text)) }),
   };
 }
 
@@ -211,11 +218,14 @@ async function runReceipt(input: TrustInput & { receipt: string }): Promise<Outp
 type DisclosureInput =
   | { seed_text: string }
   | { seed: Hex; values: Record<string, string | null> }
-  | { record: AuditRecord; disclosure: string };
+  | { record: AuditRecord; disclosure?: string; erasure?: string };
 
 function runDisclosure(input: DisclosureInput): Output {
   if ("seed_text" in input) return { seed: encodeHex(parseSeed(input.seed_text)) };
-  if ("disclosure" in input) return { ...openDisclosure(input.record, input.disclosure) };
+  if ("record" in input) {
+    const erasure = input.erasure === undefined ? undefined : parseEntry(input.erasure);
+    return { ...openDisclosure(input.record, input.disclosure, erasure) };
+  }
   const seed = decodeHex(input.seed);
   const values = Object.entries(input.values);
   return {
@@ -224,11 +234,30 @@ function runDisclosure(input: DisclosureInput): Output {
   };
 }
 
+async function runTimestamp(input: {
+  token: Hex;
+  digest: Hex;
+  certificates: string[];
+  nonce?: Hex;
+}): Promise<Output> {
+  const { time, by } = await verifyTimestamp(
+    decodeHex(input.token),
+    decodeHex(input.digest),
+    input.certificates.map(text => decodeBase64(text)),
+    input.nonce === undefined ? undefined : decodeHex(input.nonce),
+  );
+  return { time, by };
+}
+
+function runRetention({ index, told }: { index: number; told?: string }): Output {
+  return judgeAbsent(index, told === undefined ? undefined : parseEntry(told));
+}
+
 async function runAnchor(input: { anchor: string; anchor_keys: TrustedKey[] }): Promise<Output> {
-  const { payload, digest } = await openAnchor(input.anchor, input.anchor_keys);
+  const { payload, digest, timestamp } = await openAnchor(input.anchor, input.anchor_keys);
   const { epoch, time, prev } = payload;
   const ledgers = payload.ledgers.map(({ origin, size, root, head }) => ({ origin, size, root, head }));
-  return { epoch, time, prev, digest, ledgers };
+  return { epoch, time, prev, digest, ledgers, ...(timestamp && { imprint: encodeHex(timestamp.imprint) }) };
 }
 
 interface EvidenceInput extends TrustInput {
@@ -248,7 +277,7 @@ interface EvidenceInput extends TrustInput {
 
 async function runEvidence(input: EvidenceInput): Promise<Output> {
   const { receipt, proof, anchor } = input;
-  const { rungs, matched } = await verifyEvidence(
+  const { rungs, matched, timestamp } = await verifyEvidence(
     present({
       receipt,
       proof,
@@ -259,7 +288,7 @@ async function runEvidence(input: EvidenceInput): Promise<Output> {
     }),
     trustOf(input),
   );
-  return { rungs, matched };
+  return { rungs, matched, ...(timestamp && { timestamp }) };
 }
 
 function seenExchange(exchange: NonNullable<EvidenceInput["exchange"]>): SeenExchange {
@@ -290,6 +319,8 @@ const RUNNERS: Readonly<Record<string, (input: never) => Output | Promise<Output
   disclosure: runDisclosure,
   anchor: runAnchor,
   evidence: runEvidence,
+  timestamp: runTimestamp,
+  retention: runRetention,
 };
 
 /** Spells out `{"repeat": text, "times": n}`, and joins the list of texts that it stands in. */

@@ -34,7 +34,9 @@ import {
   signingInput,
 } from "../receipt.ts";
 import { leafHash, mthOfLeaves, pathOfLeaves, proofOfLeaves } from "../rfc6962.ts";
+import { certificate, p256Key, type TokenParts, token } from "../timestamp.ts";
 import { accepted, type Case, type Json, type JsonObject, refused, repeated } from "./case.ts";
+import { TSA } from "./timestamps.ts";
 
 type Bytes = Uint8Array;
 
@@ -815,7 +817,7 @@ const SALT = "qPmsXLBmtmBGYVk4WuV9_A";
 const PUBLISHED = "WyJfMjZiYzRMVC1hYzZxMktJNmNCVzVlcyIsICJmYW1pbHlfbmFtZSIsICJNw7ZiaXVzIl0";
 const PUBLISHED_DIGEST = "X9yH0Ajrdm1Oij4tWso9UzzKJvPoDxwmuEcO3XAdRC0";
 
-export const disclosureCases: readonly Case[] = [
+const openingCases: readonly Case[] = [
   made("four-values", "Four private values are committed to, and their digests sorted.", SEED, PRIVATE),
   made("no-values", "Absent values are committed to as null.", seedOf(9), {}),
   made("one-value", "One value and three absent ones make four digests.", seedOf(8), { query: "" }),
@@ -972,6 +974,119 @@ export const disclosureCases: readonly Case[] = [
   badSeed("trailing-newline", "A newline behind a seed is refused.", `${base64url(SEED)}\n`),
 ];
 
+// What is gone on purpose: control records, and what they are the reason for
+
+/** The entry of a control record. */
+function controlEntry(control: JsonObject, index = 3, stage = "control"): string {
+  const header = receiptHeader({ kid: KEY.kid, origin: ORIGIN, index, prev: ZEROS, at: atOf(3) });
+  const { iss, iat, time } = recordOf(3);
+  const record = { iss, jti: "019aa4d0-2a59-7000-8000-000000000009", iat, time, stage, control };
+  return signingInput(JSON.stringify(header), JSON.stringify(record as JsonObject));
+}
+
+function absent(
+  name: string,
+  expect: string,
+  description: string,
+  index: number,
+  control?: JsonObject,
+  ...place: readonly [number?, string?]
+): Case {
+  const told = control === undefined ? {} : { told: controlEntry(control, ...place) };
+  return refused(name, expect, description, { index, ...told });
+}
+
+const PRUNED = { type: "pruned", minimum: 2, before: "2026-10-01T00:00:00.000Z" };
+
+export const retentionCases: readonly Case[] = [
+  absent("below-minimum", "pruned", "An entry below the minimum index is pruned.", 1, PRUNED),
+  absent("at-minimum", "missing", "An entry at the minimum index must be there.", 2, PRUNED),
+  absent("beyond-minimum", "missing", "An entry beyond the minimum index must be there.", 3, PRUNED),
+  absent("untold", "missing", "Where no minimum index is told of, every entry must be there.", 0),
+  absent("told-by-another-type", "missing", "Another control record excuses nothing.", 1, {
+    ...PRUNED,
+    type: "policy-changed",
+  }),
+  absent("told-by-exchange", "missing", "A record of an exchange excuses nothing.", 1, PRUNED, 3, "complete"),
+  absent("minimum-of-zero", "missing", "A minimum index of 0 excuses nothing.", 0, { ...PRUNED, minimum: 0 }),
+  absent("minimum-at-record", "pruned", "The minimum index may be that of the record itself.", 2, {
+    ...PRUNED,
+    minimum: 3,
+  }),
+  absent("minimum-beyond-record", "malformed", "No record tells of a minimum index beyond itself.", 1, {
+    ...PRUNED,
+    minimum: 4,
+  }),
+  absent("minimum-missing", "malformed", "A record that tells of pruning has a minimum index.", 1, {
+    type: "pruned",
+  }),
+  absent("minimum-text", "malformed", "The minimum index is a number.", 1, { ...PRUNED, minimum: "2" }),
+  absent("minimum-fraction", "malformed", "The minimum index is whole.", 1, { ...PRUNED, minimum: 1.5 }),
+  absent("minimum-negative", "malformed", "The minimum index is not negative.", 1, {
+    ...PRUNED,
+    minimum: -1,
+  }),
+];
+
+const ERASED = { type: "erased", exchanges: [RECORD.jti!], by: "operator" };
+const OTHER_SEED = seedOf(9);
+
+function erasure(control: JsonObject, stage = "control"): JsonObject {
+  return { record: RECORD, erasure: controlEntry(control, 3, stage) };
+}
+
+const erasureCases: readonly Case[] = [
+  refused(
+    "erased",
+    "erased",
+    "A field that nobody can open any more after an erasure is erased.",
+    erasure(ERASED),
+  ),
+  refused("erased-wrong-value", "erased", "After an erasure, a value that opens nothing is no alarm.", {
+    ...erasure(ERASED),
+    disclosure: disclosure(OTHER_SEED, "query", "page=3"),
+  }),
+  accepted(
+    "erased-but-kept",
+    "Whoever has kept the seed opens the field after the erasure, too.",
+    { ...erasure(ERASED), disclosure: disclosure(seedOf(INDEX), "query", PRIVATE.query) },
+    { name: "query", value: PRIVATE.query },
+  ),
+  refused(
+    "gone-without-erasure",
+    "missing",
+    "Without an erasure, nothing excuses that a field cannot be opened.",
+    {
+      record: RECORD,
+    },
+  ),
+  refused("erasure-of-another", "missing", "An erasure is of the exchanges that it names.", {
+    ...erasure({ ...ERASED, exchanges: ["019aa4d0-2a59-7000-8000-000000000008"] }),
+  }),
+  refused("erasure-of-another-wrong-value", "not-disclosed", "Another's erasure excuses no wrong value.", {
+    ...erasure({ ...ERASED, exchanges: [] }),
+    disclosure: disclosure(OTHER_SEED, "query", "page=3"),
+  }),
+  refused(
+    "erasure-by-exchange",
+    "missing",
+    "A record of an exchange erases nothing.",
+    erasure(ERASED, "complete"),
+  ),
+  refused(
+    "erasure-without-exchanges",
+    "malformed",
+    "An erasure names exchanges.",
+    erasure({ type: "erased" }),
+  ),
+  refused("erasure-malformed-disclosure", "malformed", "An erasure does not excuse what is no disclosure.", {
+    ...erasure(ERASED),
+    disclosure: "W10",
+  }),
+];
+
+export const disclosureCases: readonly Case[] = [...openingCases, ...erasureCases];
+
 // Anchors
 
 function checkpointOf(size: number, root = mthOfLeaves(LEAVES.slice(0, size)), key = LOG): string {
@@ -1073,6 +1188,14 @@ function badPin(
   );
 }
 
+/** The payload with a timestamp over what it was without. */
+function stamped(payload: object, parts: Partial<TokenParts> = {}): object {
+  const imprint = sha256(utf8(JSON.stringify(payload)));
+  return { ...payload, timestamp: { token: base64(token({ signer: TSA, imprint, ...parts })) } };
+}
+
+const STAMPED = stamped(PAYLOAD);
+
 const ANCHOR_HEADER = anchorHeader(ANCHOR_KEY.kid);
 const ANCHOR_INPUT = ANCHOR.slice(0, ANCHOR.lastIndexOf("."));
 const ANCHOR_HEADER_PART = ANCHOR.split(".")[0]!;
@@ -1084,6 +1207,19 @@ export const anchorCases: readonly Case[] = [
     "The next anchor names the hash of the anchor before it, and may pin several ledgers.",
     NEXT_PAYLOAD,
   ),
+  accepted(
+    "timestamped",
+    "A timestamp is of the payload as it was before the timestamp became its last member.",
+    openAnchor(anchorOf(STAMPED)),
+    { epoch: 0, imprint: hex(sha256(utf8(JSON.stringify(PAYLOAD)))) },
+  ),
+  badAnchor("timestamp-not-last", "A timestamp is the last member.", anchorOf({ ...STAMPED, note: "later" })),
+  badPayload("timestamp-text", "A timestamp has members.", { timestamp: "MIIB" }),
+  badPayload("timestamp-without-token", "A timestamp has a token.", { timestamp: {} }),
+  badPayload("timestamp-unknown-member", "A timestamp has no other member than its token.", {
+    timestamp: { token: "MIIB", note: "" },
+  }),
+  badPayload("timestamp-unused-bits", "A token is canonical base64.", { timestamp: { token: "MB==" } }),
   readAnchor("no-ledgers", "An anchor may pin no ledger yet.", { ...PAYLOAD, ledgers: [] }),
   accepted(
     "inside-key-window",
@@ -1294,6 +1430,12 @@ const EARLY_PROOF = proofFile({
   checkpoint: checkpointOf(3),
 });
 const CONSISTENCY = proofOfLeaves(3, LEAVES);
+/** Trust in a timestamp authority, and one that is not trusted. */
+const WITH_TSA = { timestampers: [base64(TSA.bytes)] };
+const OTHER_TSA = certificate({
+  name: "Example TSA",
+  key: p256Key("counterfoil test: timestamps of another"),
+});
 const FALSE_ROOT = sha256(utf8("another tree"));
 
 export const evidenceCases: readonly Case[] = [
@@ -1368,6 +1510,52 @@ export const evidenceCases: readonly Case[] = [
     "matched",
     "included",
     "anchored",
+  ),
+  accepted(
+    "timestamped",
+    "An anchor that a trusted authority has timestamped reaches the last rung.",
+    evidence({ ...WITH_TSA, proof: PROOF, anchor: anchorOf(STAMPED) }),
+    {
+      rungs: ["signed", "included", "anchored", "timestamped"],
+      timestamp: { time: "2026-11-21T05:23:00.000Z", by: "Example TSA" },
+    },
+  ),
+  rungs(
+    "timestamp-of-unknown-authority",
+    "A timestamp by an authority that is not trusted proves nothing, and is no fault.",
+    evidence({ timestampers: [base64(OTHER_TSA.bytes)], proof: PROOF, anchor: anchorOf(STAMPED) }),
+    "signed",
+    "included",
+    "anchored",
+  ),
+  rungs(
+    "timestamp-not-asked-for",
+    "Whoever trusts no authority reads no timestamp.",
+    evidence({ proof: PROOF, anchor: anchorOf(STAMPED) }),
+    "signed",
+    "included",
+    "anchored",
+  ),
+  wrongAnchor(
+    "timestamp-of-another-anchor",
+    "wrong-timestamp",
+    "A timestamp of another anchor is refused.",
+    anchorOf(stamped(PAYLOAD, { imprint: sha256(utf8(JSON.stringify(NEXT_PAYLOAD))) })),
+    WITH_TSA,
+  ),
+  wrongAnchor(
+    "timestamp-by-another-key",
+    "bad-signature",
+    "A timestamp that another key signed in an authority's name is refused.",
+    anchorOf(stamped(PAYLOAD, { key: OTHER_TSA.key })),
+    WITH_TSA,
+  ),
+  wrongAnchor(
+    "timestamp-after-expiry",
+    "key-not-valid",
+    "A timestamp from after its certificate had expired is refused.",
+    anchorOf(stamped(PAYLOAD, { time: "20400101000000Z" })),
+    WITH_TSA,
   ),
   mismatched("exchange-method", "Another method is not the one of the receipt.", { method: "GET" }),
   mismatched("exchange-host", "Another host is not the one of the receipt.", {
