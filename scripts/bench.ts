@@ -6,6 +6,7 @@ import type { Findings, Table } from "./bench/measure.ts";
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Findings> }>>> = {
   ledger: () => import("./bench/ledger.ts"),
   proof: () => import("./bench/proof.ts"),
+  proxy: () => import("./bench/proxy.ts"),
 };
 
 const USAGE = `Usage: npm run bench -- NAME [--json]

@@ -98,7 +98,7 @@ async function time(subject: Subject, calls: number): Promise<number> {
   return Number(process.hrtime.bigint() - start);
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2;
 }

@@ -1,15 +1,13 @@
 // The ledger's bench in workerd: the Durable Object as it is deployed, which publishes into a bucket and prunes
 // on its alarms meanwhile. It is driven with whole batches over HTTP through `worker.js`, so its times have a
 // request and a call of the object in them. Rows read and written are what the platform counts, and bills.
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { openKeySet } from "../../../src/hosts/keys.ts";
 import { readConfig } from "../../config.ts";
-import { startWorkerd } from "../../workerd.ts";
+import { findPort, startWorkerd } from "../../workerd.ts";
 import type { Table } from "../measure.ts";
 import {
   type Append,
@@ -42,7 +40,7 @@ interface Look {
 
 export async function benchWorkerd(): Promise<Table[]> {
   const folder = await mkdtemp(join(tmpdir(), "counterfoil-bench-"));
-  const port = await findPort();
+  const port = await findPort(HOST);
   const config = { ...readConfig(), main: join(import.meta.dirname, "worker.js") };
   const names = ["large", "small", ...Array.from({ length: SMALL_LEDGERS }, (_, n) => `small-${n}`)];
   const workerd = await startWorkerd({
@@ -76,16 +74,6 @@ export async function benchWorkerd(): Promise<Table[]> {
     await workerd.stop();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** A free port, as the system gives it. */
-async function findPort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** Calls the worker for the ledger at a URL. */
