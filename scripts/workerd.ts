@@ -15,6 +15,8 @@ export interface WorkerdOptions {
   readonly config: Config;
   /** The worker's environment, but for its objects and buckets: vars and secrets. */
   readonly bindings: Record<string, unknown>;
+  /** Servers that the worker reaches through bindings: `host:port` by name. */
+  readonly servers?: Readonly<Record<string, string>>;
   readonly host: string;
   readonly port: number;
   /** The folder for what objects and buckets store. */
@@ -32,6 +34,7 @@ export interface Workerd {
 export async function startWorkerd({
   config,
   bindings,
+  servers = {},
   host,
   port,
   storage,
@@ -48,6 +51,9 @@ export async function startWorkerd({
         name: config.name!,
         modules: [{ type: "ESModule", path: "worker.js", contents: await bundle(config.main!) }],
         bindings: bindings as Record<string, Json>,
+        serviceBindings: Object.fromEntries(
+          Object.entries(servers).map(([name, address]) => [name, { external: { address, http: {} } }]),
+        ),
         stripCfConnectingIp: false,
         unsafeDirectSockets: [{ host, port }],
       },

@@ -66,15 +66,17 @@ function startProcess(file: string): ChildProcess {
 async function startBare(upstream: string, folder: string) {
   const main = join(import.meta.dirname, "proxy/passthrough.js");
   const config = { ...readConfig(), main, durable_objects: { bindings: [] }, r2_buckets: [], migrations: [] };
-  const { url, workerd } = await startWorker(config, join(folder, "bare"), () => ({ UPSTREAM: upstream }));
+  const { url, workerd } = await startWorker(config, join(folder, "bare"), upstream, () => ({
+    UPSTREAM_URL: upstream,
+  }));
   return { ...subjectOf(url, workerd.pid), check: requireNoFailure, stop: workerd.stop };
 }
 
 async function startReceipted(upstream: string, folder: string) {
-  const config = readConfig();
+  const config = { ...readConfig(), main: join(import.meta.dirname, "proxy/receipted.js") };
   const keys = await openKeySet(folder);
   const { prefix } = config.vars as { prefix: string };
-  const { url, workerd } = await startWorker(config, join(folder, "receipted"), issuer => ({
+  const { url, workerd } = await startWorker(config, join(folder, "receipted"), upstream, issuer => ({
     issuer,
     client_address: "cf-connecting-ip",
     ledgers: [{ name: "main", origin: "localhost/audit/main" }],
@@ -93,11 +95,16 @@ async function startReceipted(upstream: string, folder: string) {
 async function startWorker(
   config: Config,
   storage: string,
+  upstream: string,
   bindings: (url: string) => Record<string, unknown>,
 ): Promise<{ url: string; workerd: Workerd }> {
   const port = await findPort(HOST);
   const url = `http://${HOST}:${port}`;
-  return { url, workerd: await startWorkerd({ config, bindings: bindings(url), host: HOST, port, storage }) };
+  const servers = { UPSTREAM: new URL(upstream).host };
+  return {
+    url,
+    workerd: await startWorkerd({ config, bindings: bindings(url), servers, host: HOST, port, storage }),
+  };
 }
 
 function subjectOf(url: string, pid?: number): Omit<Subject, "check"> {

@@ -2,6 +2,8 @@
 export default {
   fetch(request, env) {
     const { pathname, search } = new URL(request.url);
-    return fetch(new Request(`${env.UPSTREAM}${pathname}${search}`, request), { redirect: "manual" });
+    return env.UPSTREAM.fetch(new Request(`${env.UPSTREAM_URL}${pathname}${search}`, request), {
+      redirect: "manual",
+    });
   },
 };
