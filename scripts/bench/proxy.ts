@@ -8,11 +8,11 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { openKeySet } from "../../src/hosts/keys.ts";
 import { parseSeed } from "../../src/receipt/disclosure.ts";
 import { parseTrust, type Trust } from "../../src/receipt/trust.ts";
 import { verifyEvidence } from "../../src/receipt/verify.ts";
 import { type Config, readConfig } from "../config.ts";
-import { openKeySet } from "../keys.ts";
 import { findPort, startWorkerd, type Workerd } from "../workerd.ts";
 import { describeMachine, type Findings, median, round3 } from "./measure.ts";
 import { ANSWER, HOST, makeExchange, type Outcome, type Sample, type Turn } from "./proxy/exchanges.ts";
@@ -51,9 +51,11 @@ export async function run(): Promise<Findings> {
     const direct = { ...subjectOf(`http://${HOST}:${port}`), check: requireNoFailure };
     const bare = await startBare(direct.url, folder);
     ending.push(bare.stop);
-    const receipted = await startReceipted(direct.url, folder);
+    const receipted = await startReceipted(direct.url, join(folder, "receipted"), 30);
     ending.push(receipted.stop);
-    return describe(await takeTurns(load, { bare, receipted, direct }));
+    const vaultless = await startReceipted(direct.url, join(folder, "vaultless"), 0);
+    ending.push(vaultless.stop);
+    return describe(await takeTurns(load, { bare, receipted, vaultless, direct }));
   } finally {
     for (const end of ending.reverse()) await end();
   }
@@ -72,13 +74,15 @@ async function startBare(upstream: string, folder: string) {
   return { ...subjectOf(url, workerd.pid), check: requireNoFailure, stop: workerd.stop };
 }
 
-async function startReceipted(upstream: string, folder: string) {
+/** @param retention for how many days the vault keeps private values; 0 is no vault. */
+async function startReceipted(upstream: string, folder: string, retention: number) {
   const config = { ...readConfig(), main: join(import.meta.dirname, "proxy/receipted.js") };
   const keys = await openKeySet(folder);
   const { prefix } = config.vars as { prefix: string };
-  const { url, workerd } = await startWorker(config, join(folder, "receipted"), upstream, issuer => ({
+  const { url, workerd } = await startWorker(config, join(folder, "storage"), upstream, issuer => ({
     issuer,
     client_address: "cf-connecting-ip",
+    vault: { retention_days: retention },
     ledgers: [{ name: "main", origin: "localhost/audit/main" }],
     routes: [{ name: "all", match: "/*", upstream, ledger: "main" }],
     ...keys,
@@ -186,30 +190,37 @@ async function read(url: string): Promise<string> {
   return text;
 }
 
-function describe(turns: Record<"bare" | "receipted" | "direct", Measured[]>): Findings {
+/** How the subjects are called in the table. */
+const NAMES = { bare: "bare", receipted: "receipted", vaultless: "receipted, no vault", direct: "none" };
+
+function describe(turns: Record<keyof typeof NAMES, Measured[]>): Findings {
   const rate = ({ exchanges, seconds }: Measured) => exchanges / seconds;
   const cpu = ({ exchanges, cpuSeconds }: Measured) => cpuSeconds / exchanges;
   const ofBare = (these: readonly Measured[], of: (turn: Measured) => number) =>
     round3(median(these.map((turn, round) => of(turn) / of(turns.bare[round]!))));
   const rows = Object.entries(turns).map(([name, these]) => ({
-    proxy: name === "direct" ? "none" : name,
+    proxy: NAMES[name as keyof typeof NAMES],
     "ratio to bare": ofBare(these, rate),
     "exchanges/s": round3(median(these.map(rate))),
     "p50 ms": round3(median(these.map(({ p50 }) => p50))),
     "p90 ms": round3(median(these.map(({ p90 }) => p90))),
     "p99 ms": round3(median(these.map(({ p99 }) => p99))),
-    ...(Number.isNaN(cpu(these[0]!)) && name !== "direct"
-      ? {}
-      : {
-          "CPU µs": name === "direct" ? "-" : round3(median(these.map(cpu)) * 1e6),
-          "CPU to bare": name === "direct" ? "-" : ofBare(these, cpu),
-        }),
+    "CPU µs": orDash(round3(median(these.map(cpu)) * 1e6)),
+    "CPU to bare": orDash(ofBare(these, cpu)),
   }));
-  const samples = turns.receipted.reduce((sum, turn) => sum + turn.samples.length, 0);
+  const samples = [...turns.receipted, ...turns.vaultless].reduce(
+    (sum, turn) => sum + turn.samples.length,
+    0,
+  );
   const what =
     `${CONNECTIONS} connections, ${ROUNDS} rounds of ${TURN_MS} ms each, medians of the rounds; half GET, half POST ` +
     `of 250 bytes, answers of 1 KiB; no failure, ${samples} receipts verified against their exchange; every record is ` +
-    "durable before its answer: the Durable Object's SQLite on disk, behind its output gate; the time to publish is " +
-    "in workerd's CPU time per exchange, which is there to compare rounds that other programs disturb";
+    "durable before its answer: the Durable Object's SQLite on disk, one fsync for each batch; CPU is workerd's " +
+    "processor time per exchange, with what is published of it; it suffers less from other programs";
   return { bench: "proxy", machine: describeMachine(), tables: [{ what, rows }] };
+}
+
+/** What is not known, of no proxy or on other systems, is no number. */
+function orDash(value: number): number | string {
+  return Number.isNaN(value) ? "-" : value;
 }
