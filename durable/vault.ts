@@ -19,6 +19,11 @@ const INDEXED = ["sub", "client_address"] as const;
 /** Sorts after every exchange id. */
 const LAST_JTI = "g";
 
+/** An exchange is kept when it comes, and again when it ends if it has more private fields by then. */
+const KEEP = `INSERT INTO opening VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET fields = excluded.fields
+  WHERE opening.seed = excluded.seed AND
+    (SELECT count(*) FROM json_each(excluded.fields)) > (SELECT count(*) FROM json_each(opening.fields))`;
+
 export class Vault {
   readonly #sql: Sql;
 
@@ -38,14 +43,14 @@ export class Vault {
     });
   }
 
-  /** Keeps openings; one that is known already, or was erased, is left as it is. */
+  /** Keeps openings. Of two copies of one, that with more fields stays; one that was erased is left as it is. */
   keep(openings: readonly Opening[]): void {
     if (openings.length > KEEP_OPENINGS_MAX) {
       throw new RangeError(`vault: ${openings.length} openings in one call, at most ${KEEP_OPENINGS_MAX}`);
     }
     this.#sql.transaction(() => {
       for (const { jti, seed, fields } of openings) {
-        this.#sql.all("INSERT OR IGNORE INTO opening VALUES (?, ?, ?)", jti, seed, JSON.stringify(fields));
+        this.#sql.all(KEEP, jti, seed, JSON.stringify(fields));
       }
     });
   }

@@ -40,7 +40,7 @@ export async function fetchCommand(
   const receipt = takeReceipt(made);
   const source = pinned ?? (await fetchTrust(platform, defaultPrefix(url)));
   const verdict = await verifyMade(platform, made, receipt, source.trust);
-  const uncompared = listUncompared(verdict, made.seen, made.headers.has("audit-receipt-seed"));
+  const uncompared = listUncompared(verdict, made.headers.has("audit-receipt-seed"));
   return describeVerdict(verdict, uncompared, source, addressOf(verdict, source));
 }
 
@@ -81,7 +81,7 @@ export async function verifyCommand(
     ...(consistency && { consistency }),
   };
   const verdict = await verifyTrusted(evidence, source.trust);
-  const uncompared = listUncompared(verdict, exchange, seed !== undefined);
+  const uncompared = listUncompared(verdict, seed !== undefined);
   return describeVerdict(verdict, uncompared, source, addressOf(verdict, source));
 }
 

@@ -95,24 +95,24 @@ export async function verifyTrusted(evidence: Evidence, trust: Trust): Promise<V
 }
 
 /** The parts of an exchange that were not compared, each with the reason. */
-export function listUncompared(
-  { matched, receipt }: Verdict,
-  seen: SeenExchange,
-  hasSeed: boolean,
-): string[] {
-  const { req, res } = receipt.entry.record;
-  const parts: readonly (readonly [name: string, recorded: unknown, given: unknown])[] = [
-    ["method", req?.method, seen.method],
-    ["host", req?.host, seen.url],
-    ["path", req?.path, seen.url],
-    ["query", req, hasSeed ? seen.url : undefined],
-    ["request body", req?.digest, seen.requestBody],
-    ["status", res?.status, seen.status],
-    ["response body", res?.digest, seen.responseBody],
+export function listUncompared({ matched, receipt }: Verdict, hasSeed: boolean): string[] {
+  const { req, res, private: hidden } = receipt.entry.record;
+  const parts: readonly (readonly [name: string, member: string, recorded: unknown])[] = [
+    ["method", "req.method", req?.method],
+    ["host", "req.host", req?.host],
+    ["path", "req.path", req?.path],
+    ["query", "query", req],
+    ["request body", "req.digest", req?.digest],
+    ["status", "res.status", res?.status],
+    ["response body", "res.digest", res?.digest],
   ];
+  const reason = (member: string, recorded: unknown) => {
+    if (hidden?.includes(member)) return hasSeed ? "private" : "private, and the seed is not given";
+    return recorded === undefined ? "not in the receipt" : "not given";
+  };
   return parts
     .filter(([name]) => !matched.includes(name))
-    .map(([name, recorded]) => `${name} (${recorded === undefined ? "not in the receipt" : "not given"})`);
+    .map(([name, member, recorded]) => `${name} (${reason(member, recorded)})`);
 }
 
 /** Fetches the receipt of an exchange's ending from the address in its Link. @throws Undecided */

@@ -193,11 +193,15 @@ function describeExchange({ receipt }: Verdict): string {
   const { req, res, stage } = receipt.entry.record;
   if (req === undefined) return stage;
   const host = req.host === undefined ? "" : showText(req.host);
-  const status = res === undefined ? "" : `, status ${res.status}`;
+  const status = res === undefined ? "" : `, status ${res.status ?? PRIVATE}`;
   return `${showText(req.method)} ${host}${showText(req.path)}${status}, ${stage}`;
 }
 
-function showText(text: Text): string {
+/** What is shown for a member that only its disclosure would tell. */
+const PRIVATE = "(private)";
+
+function showText(text: Text | undefined): string {
+  if (text === undefined) return PRIVATE;
   return typeof text === "string" ? text : `(${text.length} bytes of SHA-256 ${text.sha256})`;
 }
 

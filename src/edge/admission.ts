@@ -85,7 +85,7 @@ function hasPlainHost(request: Request): boolean {
 
 function judgeSize({ url, headers }: Request, { limits }: Policy): Refusal | undefined {
   if (url.length > limits.url_bytes) {
-    return reject(414, `the URL is ${url.length} bytes long, of at most ${limits.url_bytes}`);
+    return reject(414, `the URL is longer than the ${limits.url_bytes} bytes that are allowed`);
   }
   let bytes = 0;
   let count = 0;
@@ -94,10 +94,10 @@ function judgeSize({ url, headers }: Request, { limits }: Policy): Refusal | und
     count++;
   }
   if (bytes > limits.header_bytes) {
-    return reject(431, `the header fields are ${bytes} bytes long, of at most ${limits.header_bytes}`);
+    return reject(431, `the header fields are longer than the ${limits.header_bytes} bytes that are allowed`);
   }
   if (count > limits.header_count) {
-    return reject(431, `there are ${count} header fields, of at most ${limits.header_count}`);
+    return reject(431, `there are more than the ${limits.header_count} header fields that are allowed`);
   }
   return undefined;
 }

@@ -4,13 +4,14 @@ import { formatDigest } from "../receipt/digest.ts";
 
 /** What has been seen of a body so far. */
 export class BodyDigest {
-  readonly #hash = sha256.create();
+  readonly #hash: ReturnType<typeof sha256.create> | undefined;
   readonly #limit: number;
   #size = 0;
   #state: "open" | "whole" | "broken" | "over" = "open";
 
-  /** @param limit the most bytes that may pass. */
-  constructor(limit = Number.POSITIVE_INFINITY) {
+  /** @param isHashed whether it gets a digest. @param limit the most bytes that may pass. */
+  constructor(isHashed = true, limit = Number.POSITIVE_INFINITY) {
+    this.#hash = isHashed ? sha256.create() : undefined;
     this.#limit = limit;
   }
 
@@ -21,7 +22,7 @@ export class BodyDigest {
   }
 
   update(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
+    this.#hash?.update(chunk);
     this.#size += chunk.length;
   }
 
@@ -44,9 +45,9 @@ export class BodyDigest {
     return this.#state === "broken";
   }
 
-  /** The bytes that have passed so far, and once all of them have, their Content-Digest. */
+  /** The bytes that have passed so far, and once all of them have, their Content-Digest if there is to be one. */
   read(): { size: number; digest?: string } {
-    if (this.#state !== "whole") return { size: this.#size };
+    if (this.#hash === undefined || this.#state !== "whole") return { size: this.#size };
     return { size: this.#size, digest: formatDigest(this.#hash.clone().digest()) };
   }
 }

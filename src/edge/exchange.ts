@@ -2,10 +2,21 @@
 import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclosure.ts";
 import { makeJti } from "../receipt/jti.ts";
 import type { Opening } from "../receipt/opening.ts";
-import { type AuditRecord, fitText, formatRecord, type Stage } from "../receipt/record.ts";
+import {
+  type AuditRecord,
+  fitText,
+  formatRecord,
+  isFinal,
+  isSmallEnough,
+  type Stage,
+  TEXT_BYTES_MAX,
+} from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { BodyDigest } from "./body.ts";
+import { type FieldValue, pickHeaders, pickMembers, type Side } from "./fields.ts";
 import type { Policy, Route } from "./policy.ts";
+import { hidePrivate, type Privacy, privacyOf } from "./privacy.ts";
+import { makeTrace, type Trace } from "./trace.ts";
 
 /** Sources of what must differ between exchanges; passed in, so that a test can fix them. */
 export interface Sources {
@@ -14,6 +25,9 @@ export interface Sources {
   readonly random: (bytes: number) => Uint8Array;
 }
 
+/** What a text may have in a record that would be too large with longer ones. */
+const SHORT_TEXT_BYTES_MAX = 64;
+
 const NOWHERE = { host: "", pathname: "", search: "" };
 
 export class Exchange {
@@ -21,14 +35,19 @@ export class Exchange {
   /** Opens the private fields; for the caller only. */
   readonly seed: string;
   readonly requestBody: BodyDigest;
-  readonly responseBody = new BodyDigest();
+  readonly responseBody: BodyDigest;
   readonly route: Route | undefined;
   readonly #policy: Policy;
   readonly #sources: Sources;
   readonly #began: number;
-  readonly #request: { method: AuditRecord["req"] & object }["method"];
-  readonly #private: Opening["fields"];
-  readonly #commitment: { _sd_alg: "sha-256"; _sd: string[] };
+  readonly trace: Trace | undefined;
+  readonly #seed: Uint8Array;
+  readonly #request: { readonly method: string; readonly host: string; readonly path: string };
+  readonly #private: Record<string, unknown>;
+  readonly #privacy: Privacy;
+  readonly #picked: Record<string, FieldValue>;
+  #hasEnded = false;
+  #commitment: { _sd_alg: "sha-256"; _sd: string[] } | undefined;
 
   constructor(
     request: Request,
@@ -39,22 +58,45 @@ export class Exchange {
   ) {
     // Without a URL, there is nothing that can be said of where a request went; it is refused.
     const { host, pathname, search } = URL.parse(request.url) ?? NOWHERE;
-    const seed = sources.random(SEED_BYTES);
+    this.#seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
     this.jti = makeJti(this.#began, sources.random(16));
-    this.seed = encodeBase64url(seed);
+    this.seed = encodeBase64url(this.#seed);
     this.route = route;
     this.#policy = policy;
     this.#sources = sources;
-    this.requestBody = new BodyDigest(route?.body_limit);
-    this.#request = { method: fitText(request.method), host: fitText(host), path: fitText(pathname) };
+    const { digests = true, fields = {}, trace = "untrusted" } = route ?? {};
+    this.requestBody = new BodyDigest(digests === true || digests === "request", route?.body_limit);
+    this.responseBody = new BodyDigest(digests === true || digests === "response");
+    this.#request = { method: request.method, host, path: pathname };
+    this.#privacy = privacyOf(route, policy);
+    this.#picked = pickHeaders(fields, "request", request.headers);
+    this.trace = trace === "off" ? undefined : makeTrace(request.headers, trace, sources.random(24));
     this.#private = {
       sub: null,
       client_address: address ?? null,
       user_agent: request.headers.get("user-agent"),
       query: search === "" ? null : search.slice(1),
     } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>;
-    this.#commitment = commitFields(seed, this.#private);
+  }
+
+  /**
+   * Picks the route's extra fields out of a message.
+   * @param body all of it, or undefined when it is not held whole.
+   */
+  pick(from: Side, headers: Headers, body: Uint8Array | undefined): void {
+    const rules = this.route?.fields ?? {};
+    Object.assign(this.#picked, pickHeaders(rules, from, headers), pickMembers(rules, from, headers, body));
+  }
+
+  /** Whether the record that ends it has been made. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Whether the operator's copy has more to say than when the request came. */
+  get hasMore(): boolean {
+    return this.#privacy.members.length + this.#privacy.fields.length > 0;
   }
 
   /** What opens the private fields: for the operator's copy. */
@@ -65,6 +107,7 @@ export class Exchange {
   /** The record of a stage, as JSON text: everything that is known by now. */
   record(stage: Stage, seen: { status?: number; error?: string } = {}): string {
     const now = this.#sources.now();
+    this.#hasEnded = isFinal(stage);
     const record: AuditRecord = {
       iss: this.#policy.issuer,
       jti: this.jti,
@@ -77,9 +120,23 @@ export class Exchange {
       req: { ...this.#request, ...this.requestBody.read() },
       ...this.#response(stage, seen.status),
       ...(seen.error === undefined ? {} : { error: seen.error }),
-      ...this.#commitment,
+      ...(this.trace && { trace: { ...this.trace } }),
     };
-    return formatRecord(record);
+    return formatRecord(this.#close(record));
+  }
+
+  /** Takes out of a record what is private and too long, and commits it to what is private. */
+  #close(record: AuditRecord): AuditRecord {
+    const { shown, hidden } = hidePrivate(record, this.#picked, this.#privacy);
+    if (this.hasMore) {
+      Object.assign(this.#private, hidden);
+      this.#commitment = undefined;
+    }
+    this.#commitment ??= commitFields(this.#seed, this.#private);
+    const closed = { ...shown, ...this.#commitment };
+    const fitted = { ...closed, req: fitRequest(closed.req!, TEXT_BYTES_MAX) };
+    // Several long texts can be too much together, each of which would have had its place.
+    return isSmallEnough(fitted) ? fitted : { ...closed, req: fitRequest(closed.req!, SHORT_TEXT_BYTES_MAX) };
   }
 
   #response(stage: Stage, status: number | undefined): Pick<AuditRecord, "res"> {
@@ -87,4 +144,13 @@ export class Exchange {
     // When a response has only started, nothing true can be said of its body yet.
     return { res: { status, ...(stage === "started" ? {} : this.responseBody.read()) } };
   }
+}
+
+function fitRequest(request: AuditRecord["req"] & object, bytesMax: number): AuditRecord["req"] & object {
+  const fitted = { ...request };
+  for (const name of ["method", "host", "path"] as const) {
+    const text = fitted[name];
+    if (typeof text === "string") fitted[name] = fitText(text, bytesMax);
+  }
+  return fitted;
 }

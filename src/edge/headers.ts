@@ -1,6 +1,7 @@
 // Which header fields cross the edge, which are only for one hop (RFC 9110 section 7.6.1), and which the edge adds.
 import { loopName } from "./admission.ts";
 import type { Policy } from "./policy.ts";
+import { setTrace, type Trace } from "./trace.ts";
 
 /** Fields of one hop, besides those that Connection names. */
 const HOP_BY_HOP = [
@@ -30,25 +31,53 @@ export function clientAddress(headers: Headers, teller: typeof ADDRESS_FIELD | "
   return teller === "none" ? undefined : (headers.get(teller) ?? undefined);
 }
 
+/** What clients claim about where a request came from; only fronts may say so. */
+const CLAIMED =
+  /^(forwarded|x-forwarded-.*|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip.*)$/;
+
+/** What the edge has to say about a request. */
+export interface Provenance {
+  readonly address: string | undefined;
+  readonly jti: string;
+  readonly trace: Trace | undefined;
+  readonly policy: Policy;
+}
+
 /** The fields that go up to the upstream. */
-export function requestHeaders(
-  request: Request,
-  address: string | undefined,
-  jti: string,
-  policy: Policy,
-): Headers {
+export function requestHeaders(request: Request, { address, jti, trace, policy }: Provenance): Headers {
   const headers = endToEnd(request.headers);
-  const url = new URL(request.url);
+  for (const name of [...headers.keys()].map(name => name.toLowerCase())) {
+    const plain = name.replaceAll("_", "-");
+    const isClaim = CLAIMED.test(plain) && (policy.forwarded === "replace" || plain !== name);
+    if (isClaim || (plain !== name && plain.startsWith(OWN_PREFIX))) headers.delete(name);
+  }
   headers.delete(ADDRESS_FIELD);
-  if (address !== undefined) append(headers, "x-forwarded-for", address);
-  headers.set("x-forwarded-host", url.host);
-  headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
+  setForwarded(headers, new URL(request.url), address);
+  if (trace !== undefined) setTrace(headers, trace);
   append(headers, "cdn-loop", loopName(policy));
   headers.set("audit-id", jti);
   if (!headers.has("x-request-id")) headers.set("x-request-id", jti);
   headers.delete("host");
   return headers;
 }
+
+/** Says who asked, for what host and how: after what a trusted front said, and by itself where there is none. */
+function setForwarded(headers: Headers, { host, protocol }: URL, address: string | undefined): void {
+  const proto = protocol.slice(0, -1);
+  const node = address?.includes(":") ? `"[${address}]"` : address;
+  const element = `${node === undefined ? "" : `for=${node};`}host="${host}";proto=${proto}`;
+  append(headers, "forwarded", element);
+  if (address !== undefined) append(headers, "x-forwarded-for", address);
+  if (!headers.has("x-forwarded-host")) headers.set("x-forwarded-host", host);
+  if (!headers.has("x-forwarded-proto")) headers.set("x-forwarded-proto", proto);
+}
+
+/** Lets scripts of other origins read what the edge added, where they may read the response at all (Fetch, CORS). */
+export function exposeOwn(headers: Headers): void {
+  if (headers.has("access-control-allow-origin")) append(headers, "access-control-expose-headers", EXPOSED);
+}
+
+const EXPOSED = "Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link";
 
 /** The fields that go down to the client, several Set-Cookie fields kept apart. */
 export function responseHeaders(response: Response): Headers {

@@ -4,8 +4,10 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import * as v from "valibot";
 import { parseCertificate } from "../receipt/certificate.ts";
+import { PRIVATE_CHOICES } from "../receipt/disclosure.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
 import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
+import { isCredential, isPersonal } from "./fields.ts";
 import { isPathPattern } from "./path.ts";
 import { coversRoute } from "./route.ts";
 
@@ -23,6 +25,49 @@ const Host = v.pipe(
     /^((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])$/,
     "expected a lower-case host like api.example.com or *.example.com, without a port",
   ),
+);
+
+const HeaderName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/, "expected a lower-case field name"),
+  v.check(name => !isCredential(name), "expected a field that holds no credentials"),
+);
+
+const Pointer = v.pipe(
+  v.string(),
+  v.maxLength(256, "expected a JSON pointer of at most 256 characters"),
+  v.regex(
+    /^(\/([^/~]|~[01])*){1,16}$/,
+    "expected a JSON pointer (RFC 6901) of at most 16 steps, like /params/name",
+  ),
+);
+
+/** What a record tells besides, by its name there. */
+const FieldSchema = v.pipe(
+  v.strictObject({
+    from: v.picklist(["request", "response"]),
+    header: v.optional(HeaderName),
+    pointer: v.optional(Pointer),
+    private: v.optional(v.boolean(), false),
+  }),
+  v.check(
+    ({ header, pointer }) => (header === undefined) !== (pointer === undefined),
+    "expected either header or pointer",
+  ),
+  v.check(
+    field => field.private || field.header === undefined || !isPersonal(field.header),
+    "expected private = true, because the field tells who calls",
+  ),
+);
+
+const FieldName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9_]{0,31}$/, "expected a name of a-z, 0-9 and _, of at most 32 characters"),
+);
+
+const FieldsSchema = v.pipe(
+  v.record(FieldName, FieldSchema),
+  v.check(fields => Object.keys(fields).length <= 16, "expected at most 16 fields"),
 );
 
 /** A limit that a policy may lower, but not raise. */
@@ -73,6 +118,20 @@ const RouteSchema = v.strictObject({
     v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(8 * 1024 * 1024)),
     256 * 1024,
   ),
+  /** Of which bodies the records have digests. */
+  digests: v.optional(
+    v.union(
+      [v.boolean(), v.picklist(["request", "response"])],
+      'expected true, false, "request" or "response"',
+    ),
+    true,
+  ),
+  /** Record fields that are private, besides those that always are. */
+  private: v.optional(v.array(v.picklist(PRIVATE_CHOICES)), []),
+  /** What the records tell besides. */
+  fields: v.optional(FieldsSchema, {}),
+  /** Whether a trace that comes with a request is continued, and its sender believed. */
+  trace: v.optional(v.picklist(["untrusted", "trusted", "off"]), "untrusted"),
   /** The largest request body, in bytes; any when it is left out. */
   body_limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
 });
@@ -90,6 +149,8 @@ const PolicySchema = v.strictObject({
   routes: v.pipe(v.array(RouteSchema), v.minLength(1, "expected at least one route")),
   /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
   client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
+  /** What becomes of Forwarded and X-Forwarded-*: the edge's word alone, or at the end of what a trusted front says. */
+  forwarded: v.optional(v.picklist(["replace", "append"]), "replace"),
   /** What a request may have before it is refused, whichever route it would take. */
   limits: v.optional(
     v.strictObject({
@@ -205,12 +266,27 @@ function checkRoute({ issuer, ledgers, routes }: Rules, i: number): void {
       `"${route.name}" is never reached, because "${taker.name}" before it takes everything`,
     );
   }
+  checkGuessing(route, `routes.${i}`);
   const { strip_prefix: cut, match } = route;
   if (cut !== undefined && match !== cut && !match.startsWith(`${cut}/`)) {
     refuse(`routes.${i}.strip_prefix`, `expected a path that "${match}" begins with, found "${cut}"`);
   }
   if ([issuer, ...routes.flatMap(exactHosts)].some(edge => isSamePlace(new URL(route.upstream), edge))) {
     refuse(`routes.${i}.upstream`, `expected another host than the edge's own, found "${route.upstream}"`);
+  }
+}
+
+/** The digest of a short body would let everybody test what a private field in it may be. */
+function checkGuessing(route: Route, key: string): void {
+  for (const [name, { from, pointer, private: isPrivate }] of Object.entries(route.fields)) {
+    const digest = from === "request" ? "req.digest" : "res.digest";
+    const hasDigest = (route.digests === true || route.digests === from) && !route.private.includes(digest);
+    if (isPrivate && pointer !== undefined && hasDigest) {
+      refuse(
+        `${key}.fields.${name}.private`,
+        `expected "${digest}" in the route's private, or no digest, because guesses could be tested by it`,
+      );
+    }
   }
 }
 

@@ -6,7 +6,7 @@
 import { admit, isBodiless, type Refusal, refuseBody } from "./admission.ts";
 import { type Ending, pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
-import { clientAddress, requestHeaders, responseHeaders } from "./headers.ts";
+import { clientAddress, exposeOwn, requestHeaders, responseHeaders } from "./headers.ts";
 import { LedgerFailure } from "./ledger.ts";
 import type { Policy, Route } from "./policy.ts";
 import { problem } from "./problem.ts";
@@ -87,7 +87,7 @@ export class AuditProxy {
     const response = await this.#send(pass, route);
     if (response === undefined) return this.#answer(pass, pass.blame(`no answer came from ${hostOf(route)}`));
     if (response.status < 200 || response.status > 599) {
-      const error = `${hostOf(route)} answered with status ${response.status}, which cannot be passed on`;
+      const error = `${hostOf(route)} answered with a status that cannot be passed on`;
       return this.#answer(pass, { stage: "failed", status: 502, title: "Bad gateway", error });
     }
     const length = bodyLength(response);
@@ -108,7 +108,8 @@ export class AuditProxy {
     const url = upstreamUrl(route, new URL(request.url));
     const { method } = request;
     const address = clientAddress(request.headers, this.#options.policy.client_address);
-    const headers = requestHeaders(request, address, exchange.jti, this.#options.policy);
+    const { jti, trace } = exchange;
+    const headers = requestHeaders(request, { address, jti, trace, policy: this.#options.policy });
     try {
       const body = await this.#requestBody(pass);
       return await this.#options.platform.send(url, { method, headers, body, redirect: "manual", signal });
@@ -124,8 +125,10 @@ export class AuditProxy {
     if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
       const body = await readWhole(request.body, length ?? 0, seen);
       if (body === undefined) throw new Error("the client broke off");
+      exchange.pick("request", request.headers, body);
       return isBodiless(request.method) ? null : request.body && body;
     }
+    exchange.pick("request", request.headers, undefined);
     const { readable, writable } = this.#options.platform.passThrough(length);
     // Not waited for: an upstream may answer before it has read everything, or without reading at all.
     context.waitUntil(
@@ -142,6 +145,7 @@ export class AuditProxy {
     const body = await readWhole(response.body, length, exchange.responseBody);
     if (body === undefined || exchange.requestBody.isOver)
       return this.#answer(pass, pass.blame("the upstream did not send what it announced"));
+    exchange.pick("response", response.headers, body);
     const marks = await this.#record(pass, exchange.record("complete", { status: response.status }));
     // A response without a body, to HEAD or of status 204 or 304, may not be given an empty one instead.
     return this.#finish(response, response.body && body, exchange, marks);
@@ -163,6 +167,7 @@ export class AuditProxy {
   async #stream(pass: Pass, response: Response): Promise<Response> {
     const { request, exchange, context } = pass;
     const { status } = response;
+    exchange.pick("response", response.headers, undefined);
     const marks = await this.#record(pass, exchange.record("started", { status }));
     const { readable, writable } = this.#options.platform.passThrough(contentLength(response.headers));
     const ended = pump(response.body!, writable, exchange.responseBody, request.signal).then(ending =>
@@ -183,11 +188,13 @@ export class AuditProxy {
     headers.set("audit-receipt-seed", exchange.seed);
     headers.set("audit-id", exchange.jti);
     headers.append("link", `<${new URL(`${prefix}receipts/${exchange.jti}`, issuer)}>; rel="audit-receipt"`);
+    exposeOwn(headers);
     const { status, statusText } = response;
     return this.#options.platform.respond(body, { status, statusText, headers });
   }
 
   #record({ exchange, context }: Pass, record: string): Promise<Marks> {
+    if (exchange.hasEnded && exchange.hasMore) this.#options.recorder.keep(exchange, context);
     return this.#options.recorder.record(exchange, record, context);
   }
 }

@@ -14,6 +14,13 @@ export const SEED_BYTES = 16;
 /** The values of an exchange that are private unless a route says otherwise. */
 export const PRIVATE_FIELDS = ["sub", "client_address", "user_agent", "query"] as const;
 
+/** The members of a record that a route may make private, by the names that they then have as private fields. */
+export const PRIVATE_CHOICES = [
+  ...(["req.method", "req.host", "req.path", "req.size", "req.digest"] as const),
+  ...(["res.status", "res.size", "res.digest"] as const),
+] as const;
+export type PrivateChoice = (typeof PRIVATE_CHOICES)[number];
+
 /** A private field, opened. */
 export interface Disclosed {
   readonly name: string;

@@ -55,17 +55,32 @@ const RecordSchema = v.looseObject({
   policy: v.optional(v.string()),
   req: v.optional(
     v.looseObject({
-      method: Text,
+      method: v.optional(Text),
       host: v.optional(Text),
-      path: Text,
+      path: v.optional(Text),
       size: v.optional(v.number()),
       digest: v.optional(v.string()),
     }),
   ),
   res: v.optional(
-    v.looseObject({ status: v.number(), size: v.optional(v.number()), digest: v.optional(v.string()) }),
+    v.looseObject({
+      status: v.optional(v.number()),
+      size: v.optional(v.number()),
+      digest: v.optional(v.string()),
+    }),
   ),
   error: v.optional(v.string()),
+  /** What the route picked out of header fields and bodies. */
+  fields: v.optional(v.record(v.string(), v.unknown())),
+  trace: v.optional(
+    v.looseObject({
+      traceparent: v.string(),
+      parent: v.optional(v.string()),
+      trusted: v.optional(v.boolean()),
+    }),
+  ),
+  /** The members of this record that are in `_sd` instead. */
+  private: v.optional(v.array(v.string())),
   control: v.optional(ControlSchema),
   _sd_alg: v.optional(v.string()),
   _sd: v.optional(v.array(v.string())),
@@ -116,11 +131,21 @@ export function parseRecord(text: string): AuditRecord {
   return record;
 }
 
-/** A text as a record may hold it: itself, or its length and hash when it is longer than TEXT_BYTES_MAX. */
-export function fitText(text: string): Text {
+/** A text as a record may hold it: itself, or its length and hash when it is longer than it may be there. */
+export function fitText(text: string, bytesMax = TEXT_BYTES_MAX): Text {
   const bytes = encoder.encode(text);
-  if (bytes.length <= TEXT_BYTES_MAX) return text;
+  if (bytes.length <= bytesMax) return text;
   return { length: bytes.length, sha256: encodeBase64url(sha256(bytes)) };
+}
+
+/** A text in the form in which a record holds another: to compare them. */
+export function fitLike(recorded: Text, text: string): Text {
+  return fitText(text, typeof recorded === "string" ? Number.POSITIVE_INFINITY : -1);
+}
+
+/** Whether a record is as small as it must be. */
+export function isSmallEnough(record: AuditRecord): boolean {
+  return encoder.encode(JSON.stringify(record)).length <= RECORD_BYTES_MAX;
 }
 
 function checkSize(text: string): void {

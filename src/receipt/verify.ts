@@ -9,9 +9,9 @@ import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
 import { type Anchor, openAnchor } from "./anchor.ts";
 import { digestOf } from "./digest.ts";
-import { matchesField } from "./disclosure.ts";
+import { matchesField, type PrivateChoice } from "./disclosure.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
-import { fitText } from "./record.ts";
+import { fitLike, type Text } from "./record.ts";
 import type { Timestamp } from "./timestamp.ts";
 import { findLedger, type Trust, type TrustedLedger } from "./trust.ts";
 
@@ -205,9 +205,25 @@ export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8
     });
   }
   const url = seen.url === undefined ? undefined : new URL(seen.url);
-  compare("method", record.req?.method, seen.method === undefined ? undefined : fitText(seen.method));
-  compare("host", record.req?.host, url && fitText(url.host));
-  compare("path", record.req?.path, url && fitText(url.pathname));
+  /** A member of the record, or what the record commits to instead. */
+  const compareMember = (part: string, name: PrivateChoice, shown: unknown, found: unknown): void => {
+    if (shown !== undefined || !record.private?.includes(name)) {
+      compare(part, shown, found);
+    } else if (found !== undefined && seed && !matchesField(record, seed, name, null)) {
+      // What was not known yet when the record was made is committed to as null.
+      compare(part, true, matchesField(record, seed, name, found));
+    }
+  };
+  const compareText = (
+    part: string,
+    name: PrivateChoice,
+    shown: Text | undefined,
+    text: string | undefined,
+  ) =>
+    compareMember(part, name, shown, text === undefined || shown === undefined ? text : fitLike(shown, text));
+  compareText("method", "req.method", record.req?.method, seen.method);
+  compareText("host", "req.host", record.req?.host, url?.host);
+  compareText("path", "req.path", record.req?.path, url?.pathname);
   if (url && seed && record._sd) {
     compare(
       "query",
@@ -215,9 +231,10 @@ export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8
       matchesField(record, seed, "query", url.search === "" ? null : url.search.slice(1)),
     );
   }
-  compare("request body", record.req?.digest, seen.requestBody && digestOf(seen.requestBody));
-  compare("status", record.res?.status, seen.status);
-  compare("response body", record.res?.digest, seen.responseBody && digestOf(seen.responseBody));
+  const { requestBody, responseBody } = seen;
+  compareMember("request body", "req.digest", record.req?.digest, requestBody && digestOf(requestBody));
+  compareMember("status", "res.status", record.res?.status, seen.status);
+  compareMember("response body", "res.digest", record.res?.digest, responseBody && digestOf(responseBody));
   return matched;
 }
 

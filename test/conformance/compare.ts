@@ -7,7 +7,14 @@ import type { Field } from "./wire.ts";
 export const DOCUMENTED = {
   addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link"],
   addedToRequest: ["audit-id", "x-request-id"],
-  writtenAnewInRequest: ["cdn-loop", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
+  writtenAnewInRequest: [
+    "cdn-loop",
+    "forwarded",
+    "traceparent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+  ],
   droppedFromRequest: [
     "expect",
     "keep-alive",
@@ -22,6 +29,9 @@ export const DOCUMENTED = {
 
 /** The member of Link that is the edge's. */
 const OWN_LINK = /(?:,\s*)?<[^>]*>;\s*rel="audit-receipt"$/;
+
+/** What the edge adds to the fields that scripts of other origins may read. */
+const EXPOSED = /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link$/;
 
 export interface Comparable {
   readonly client: object | undefined;
@@ -77,8 +87,8 @@ function hopFields(sent: readonly Field[]): string[] {
 /** A field of the response without what the edge put there. */
 function withoutMarks([name, value]: Field): Field[] {
   const lower = name.toLowerCase();
-  if (lower === "link") {
-    const rest = value.replace(OWN_LINK, "");
+  if (lower === "link" || lower === "access-control-expose-headers") {
+    const rest = value.replace(lower === "link" ? OWN_LINK : EXPOSED, "");
     return rest === "" ? [] : [[name, rest]];
   }
   return (DOCUMENTED.addedToResponse as readonly string[]).includes(lower) ? [] : [[name, value]];

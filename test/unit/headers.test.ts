@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clientAddress, requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
+import { clientAddress, exposeOwn, requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 
 const policy = parsePolicy({
@@ -8,8 +8,13 @@ const policy = parsePolicy({
   routes: [{ name: "all", match: "/*", upstream: "https://up.internal", ledger: "main" }],
 });
 
-function up(headers: Record<string, string>, address?: string): Headers {
-  return requestHeaders(new Request("https://api.example.com/x", { headers }), address, "the-id", policy);
+function up(headers: Record<string, string>, address?: string, rules = policy): Headers {
+  return requestHeaders(new Request("https://api.example.com/x", { headers }), {
+    address,
+    jti: "the-id",
+    trace: undefined,
+    policy: rules,
+  });
 }
 
 describe("header fields", () => {
@@ -27,19 +32,70 @@ describe("header fields", () => {
       "accept",
       "audit-id",
       "cdn-loop",
+      "forwarded",
       "x-forwarded-host",
       "x-forwarded-proto",
       "x-request-id",
     ]);
   });
 
-  it("tell the upstream who asked, after whoever was there before", () => {
-    expect(up({}, "203.0.113.7").get("x-forwarded-for")).toBe("203.0.113.7");
-    expect(up({ "x-forwarded-for": "10.0.0.1" }, "203.0.113.7").get("x-forwarded-for")).toBe(
-      "10.0.0.1, 203.0.113.7",
+  it("tell the upstream who asked, and nothing that a client claims of it", () => {
+    const claims = {
+      forwarded: "for=10.0.0.1;host=evil.test",
+      "x-forwarded-for": "10.0.0.1",
+      "x-forwarded-host": "evil.test",
+      "x-forwarded-proto": "gopher",
+      "x-forwarded-prefix": "/evil",
+      "x-real-ip": "10.0.0.1",
+      "true-client-ip": "10.0.0.1",
+      "cf-connecting-ip": "10.0.0.1",
+      x_forwarded_for: "10.0.0.1",
+      audit_id: "forged",
+    };
+    const headers = up(claims, "203.0.113.7");
+    expect(Object.fromEntries(headers)).toEqual({
+      "audit-id": "the-id",
+      "cdn-loop": "api.example.com",
+      forwarded: 'for=203.0.113.7;host="api.example.com";proto=https',
+      "x-forwarded-for": "203.0.113.7",
+      "x-forwarded-host": "api.example.com",
+      "x-forwarded-proto": "https",
+      "x-request-id": "the-id",
+    });
+    expect(up({}, "2001:db8::1").get("forwarded")).toContain('for="[2001:db8::1]";');
+    expect(up({}).get("forwarded")).toBe('host="api.example.com";proto=https');
+    expect(up({}).has("x-forwarded-for")).toBe(false);
+  });
+
+  it("tell what a trusted front says of it first, where the policy trusts one", () => {
+    const trusting = { ...policy, forwarded: "append" as const };
+    const said = {
+      forwarded: "for=10.0.0.1",
+      "x-forwarded-for": "10.0.0.1",
+      "x-forwarded-host": "front.test",
+      x_forwarded_for: "6.6.6.6",
+    };
+    const headers = up(said, "203.0.113.7", trusting);
+    expect(headers.get("forwarded")).toBe('for=10.0.0.1, for=203.0.113.7;host="api.example.com";proto=https');
+    expect(headers.get("x-forwarded-for")).toBe("10.0.0.1, 203.0.113.7");
+    expect(headers.get("x-forwarded-host")).toBe("front.test");
+    expect(headers.has("x_forwarded_for")).toBe(false);
+  });
+
+  it("that the edge adds are exposed to scripts only where the response is for them, beside what is exposed", () => {
+    const exposed = (fields: Record<string, string>) => {
+      const headers = new Headers(fields);
+      exposeOwn(headers);
+      return headers.get("access-control-expose-headers");
+    };
+    expect(exposed({})).toBeNull();
+    expect(exposed({ "access-control-expose-headers": "x-a" })).toBe("x-a");
+    expect(exposed({ "access-control-allow-origin": "https://a" })).toContain(
+      "Audit-Receipt, Audit-Receipt-Seed",
     );
-    expect(up({}).get("x-forwarded-host")).toBe("api.example.com");
-    expect(up({}).get("x-forwarded-proto")).toBe("https");
+    expect(exposed({ "access-control-allow-origin": "*", "access-control-expose-headers": "x-a" })).toMatch(
+      /^x-a, Audit-Receipt, /,
+    );
   });
 
   it("say where the request has been, after whoever said so before", () => {

@@ -17,6 +17,10 @@ const good = {
   ],
 };
 
+/** The good policy with other members of its first route. */
+const one = (members: object) => ({ ...good, routes: [{ ...good.routes[0], ...members }] });
+const fields = (x: object) => one({ fields: { x } });
+
 describe("the policy", () => {
   it("reads the witnesses to ask from a tlog-policy, and refuses one that it could not ask", () => {
     const key = formatVerifierKey(makeNoteKey("w.example/1", ED25519_COSIGNATURE, new Uint8Array(32)));
@@ -56,6 +60,13 @@ describe("the policy", () => {
       { ...good, routes: [{ ...good.routes[0], body_limit: 5 }, good.routes[1]] },
     ]) {
       expect(parsePolicy(changed).hash).not.toBe(hash);
+    }
+  });
+
+  it("takes a private field of a body whose digest is private or not there", () => {
+    const x = { from: "request", pointer: "/a", private: true };
+    for (const members of [{ private: ["req.digest"] }, { digests: false }, { digests: "response" }]) {
+      expect(parsePolicy(one({ fields: { x }, ...members })).routes[0]!.fields.x).toEqual(x);
     }
   });
 
@@ -148,6 +159,37 @@ describe("the policy", () => {
       "a limit that is higher than the platform's",
       { ...good, limits: { url_bytes: 16_385 } },
       "vars.limits.url_bytes",
+    ],
+    [
+      "an extra field from Authorization",
+      fields({ from: "request", header: "authorization" }),
+      "fields.x.header",
+    ],
+    ["an extra field from Cookie", fields({ from: "request", header: "cookie" }), "fields.x.header"],
+    ["an extra field from Set-Cookie", fields({ from: "response", header: "set-cookie" }), "fields.x.header"],
+    ["an extra field that shows who calls", fields({ from: "request", header: "user-agent" }), "fields.x"],
+    ["an extra field from nowhere", fields({ from: "request" }), "fields.x"],
+    ["an extra field from two places", fields({ from: "request", header: "a", pointer: "/a" }), "fields.x"],
+    ["a pointer that is none", fields({ from: "request", pointer: "a" }), "fields.x.pointer"],
+    ["a pointer that is too deep", fields({ from: "request", pointer: "/a".repeat(17) }), "fields.x.pointer"],
+    [
+      "a private field that the digest of its body would betray",
+      fields({ from: "request", pointer: "/a", private: true }),
+      "vars.routes.0.fields.x.private",
+    ],
+    [
+      "too many extra fields",
+      one({
+        fields: Object.fromEntries(
+          Array.from({ length: 17 }, (_, i) => [`f${i}`, { from: "request", header: "a" }]),
+        ),
+      }),
+      "vars.routes.0.fields",
+    ],
+    [
+      "a private field that is no member of a record",
+      one({ private: ["res.body"] }),
+      "vars.routes.0.private.0",
     ],
     ["a prefix that does not end with a slash", { ...good, prefix: "/audit" }, "vars.prefix"],
   ])("stops at %s and names the key", (_, vars, path) => {

@@ -35,10 +35,22 @@ describe("the vault", () => {
     expect(vault.find(firstJti(START_MS + 3))).toBeUndefined();
   });
 
-  it("leaves the first copy of an exchange as it is", () => {
+  it("leaves the first copy of an exchange as it is, if the next has no more to say", () => {
     vault.keep([opening(1, { sub: "alice" })]);
     vault.keep([opening(1, { sub: "mallory" })]);
     expect(vault.find(opening(1).jti)).toEqual(opening(1, { sub: "alice" }));
+  });
+
+  it("takes the copy that has more fields, whichever comes first", () => {
+    const [less, more] = [opening(1, { sub: "alice" }), opening(1, { sub: "alice", "req.path": "/x" })];
+    vault.keep([less]);
+    vault.keep([more]);
+    expect(vault.find(less.jti)).toEqual(more);
+    vault.keep([less]);
+    expect(vault.find(less.jti)).toEqual(more);
+    vault.erase([less.jti]);
+    vault.keep([{ ...more, fields: { ...more.fields, other: 1 } }]);
+    expect(vault.find(less.jti)).toBe("erased");
   });
 
   it("knows an erased exchange as erased, and takes no late copy of it", () => {

@@ -1,0 +1,49 @@
+// Privacy: what a route makes private is taken out of a record before it is formatted, and committed to instead.
+import type { PrivateChoice } from "../receipt/disclosure.ts";
+import type { AuditRecord } from "../receipt/record.ts";
+import { type FieldValue, fitField } from "./fields.ts";
+import type { Policy, Route } from "./policy.ts";
+
+/** What is private in the records of one exchange, besides what always is. */
+export interface Privacy {
+  readonly members: readonly PrivateChoice[];
+  /** The names of the route's private extra fields. */
+  readonly fields: readonly string[];
+}
+
+/**
+ * What is private by a route. A request that no route takes could have been meant for any of them: what is private for
+ * one is private then.
+ */
+export function privacyOf(route: Route | undefined, { routes }: Policy): Privacy {
+  if (route === undefined) return { members: [...new Set(routes.flatMap(each => each.private))], fields: [] };
+  const fields = Object.keys(route.fields).filter(name => route.fields[name]!.private);
+  return { members: route.private, fields };
+}
+
+/** A record without what is private, and what is private, with null for what is not there. */
+export function hidePrivate(
+  record: AuditRecord,
+  picked: Readonly<Record<string, FieldValue>>,
+  { members, fields }: Privacy,
+): { shown: AuditRecord; hidden: Record<string, unknown> } {
+  const groups: Record<string, Record<string, unknown>> = { req: { ...record.req }, res: { ...record.res } };
+  const hidden: Record<string, unknown> = {};
+  for (const member of members) {
+    const [group, name] = member.split(".") as [string, string];
+    hidden[member] = groups[group]![name] ?? null;
+    delete groups[group]![name];
+  }
+  for (const name of fields) hidden[`fields.${name}`] = picked[name] ?? null;
+  const clear = Object.entries(picked).filter(([name]) => !fields.includes(name));
+  const shown = {
+    ...record,
+    ...(record.req && { req: groups.req }),
+    ...(record.res && { res: groups.res }),
+    ...(clear.length > 0 && {
+      fields: Object.fromEntries(clear.map(([name, value]) => [name, fitField(value)])),
+    }),
+    ...(members.length > 0 && { private: [...members] }),
+  } as AuditRecord;
+  return { shown, hidden };
+}
