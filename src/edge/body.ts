@@ -1,6 +1,7 @@
 // Bodies on their way through the edge: counted, hashed, and followed to whichever end they come to.
 import { sha256 } from "@noble/hashes/sha2.js";
 import { formatDigest } from "../receipt/digest.ts";
+import { openChunks } from "./chunks.ts";
 
 /** What has been seen of a body so far. */
 export class BodyDigest {
@@ -98,7 +99,7 @@ export async function pump(
   seen: BodyDigest,
   gone: AbortSignal,
 ): Promise<Ending> {
-  const reader = source.getReader();
+  const reader = openChunks(source);
   const writer = sink.getWriter();
   // Ends whatever is being waited for below.
   const leave = () => {

@@ -19,7 +19,10 @@ export interface Platform {
   send(url: string, init: RequestInit): Promise<Response>;
   /** Makes a response whose body is passed on as the bytes on the wire. */
   respond(body: BodyInit | null, init: ResponseInit): Response;
-  /** An unbuffered pass-through; of a known length where there is one, so that Content-Length survives. */
+  /**
+   * An unbuffered pass-through; of a known length where there is one, so that Content-Length survives. When a write
+   * has resolved, its bytes have been taken, and their buffer may be used again.
+   */
   passThrough(bytes: number | undefined): TransformStream<Uint8Array, Uint8Array>;
 }
 
