@@ -29,20 +29,27 @@ export function readExactJson<S extends v.GenericSchema>(
   text: string,
   what: string,
 ): v.InferOutput<S> {
-  const value = readJson(schema, text, what);
-  const exact = JSON.stringify(JSON.parse(text));
+  const json = parseJson(text, what);
+  const value = checkShape(schema, json, what);
+  const exact = JSON.stringify(json);
   if (exact === text) return value;
   throw new Fault("malformed", `${what}: not in the one accepted spelling`, { expected: exact, found: text });
 }
 
 /** Reads JSON text of a shape. @throws Fault `malformed`, as readExactJson does. */
 export function readJson<S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {
-  let value: unknown;
+  return checkShape(schema, parseJson(text, what), what);
+}
+
+function parseJson(text: string, what: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new Fault("malformed", `${what}: not JSON`, { expected: "JSON", found: text });
   }
+}
+
+function checkShape<S extends v.GenericSchema>(schema: S, value: unknown, what: string): v.InferOutput<S> {
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const issue = result.issues[0];

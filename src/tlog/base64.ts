@@ -3,16 +3,20 @@
 // without anything noticing.
 import { Fault } from "./fault.ts";
 
+/** Bytes on a platform that encodes by itself (ECMAScript 2026), in a small part of the time that this file takes. */
+interface NativeBytes {
+  toBase64?(options?: { alphabet: "base64url"; omitPadding: true }): string;
+}
+
 /** Standard base64 with padding (RFC 4648 section 4). */
 export function encodeBase64(bytes: Uint8Array): string {
-  let binary = "";
-  for (let at = 0; at < bytes.length; at++) binary += String.fromCharCode(bytes[at]!);
-  return btoa(binary);
+  return (bytes as NativeBytes).toBase64?.() ?? btoa(binaryOf(bytes));
 }
 
 /** base64url without padding (RFC 4648 section 5, as RFC 7515 uses it). */
 export function encodeBase64url(bytes: Uint8Array): string {
-  return encodeBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  const native = (bytes as NativeBytes).toBase64?.({ alphabet: "base64url", omitPadding: true });
+  return native ?? btoa(binaryOf(bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 /**
@@ -39,6 +43,13 @@ export function decodeBase64url(text: string, what = "base64url"): Uint8Array {
     expected: "canonical base64url without padding",
     found: text,
   });
+}
+
+/** A text with one character for each byte. */
+function binaryOf(bytes: Uint8Array): string {
+  let binary = "";
+  for (let at = 0; at < bytes.length; at++) binary += String.fromCharCode(bytes[at]!);
+  return binary;
 }
 
 /** The bytes that the platform reads from a text, whatever it forgives. */
