@@ -2,8 +2,9 @@
 import { isOwn } from "./admission.ts";
 import type { Sources } from "./exchange.ts";
 import { Batcher, type Ledger } from "./ledger.ts";
+import type { Platform } from "./platform.ts";
 import { problem } from "./problem.ts";
-import { AuditProxy, type Platform } from "./proxy.ts";
+import { AuditProxy } from "./proxy.ts";
 import { createReader, type ReadOptions } from "./read.ts";
 import { type Context, Recorder } from "./recorder.ts";
 import { sinkOf } from "./vault.ts";

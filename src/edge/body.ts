@@ -9,6 +9,8 @@ export class BodyDigest {
   readonly #limit: number;
   #size = 0;
   #state: "open" | "whole" | "broken" | "over" = "open";
+  /** Whether its source is being waited for. */
+  isAwaited = false;
 
   /** @param isHashed whether it gets a digest. @param limit the most bytes that may pass. */
   constructor(isHashed = true, limit = Number.POSITIVE_INFINITY) {
@@ -46,6 +48,12 @@ export class BodyDigest {
     return this.#state === "broken";
   }
 
+  /** The bytes that have passed so far, with their digest (if they are to have one) even though more are to come. */
+  readSoFar(): { size: number; digest_so_far?: string } {
+    if (this.#hash === undefined) return { size: this.#size };
+    return { size: this.#size, digest_so_far: formatDigest(this.#hash.clone().digest()) };
+  }
+
   /** The bytes that have passed so far, and once all of them have, their Content-Digest if there is to be one. */
   read(): { size: number; digest?: string } {
     if (this.#hash === undefined || this.#state !== "whole") return { size: this.#size };
@@ -55,20 +63,27 @@ export class BodyDigest {
 
 /**
  * Reads a body of a known length whole.
- * @returns undefined when its source broke off, or sent more than it had announced: nobody may make the edge hold
- * more than it was prepared for.
+ * @returns undefined when its source broke off, sent more than it had announced (nobody may make the edge hold
+ * more than it was prepared for), or had not sent all by the time of `gone`.
  */
 export async function readWhole(
   source: ReadableStream<Uint8Array> | null,
   length: number,
   seen: BodyDigest,
+  gone: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const body = new Uint8Array(length);
   let at = 0;
   const reader = source?.getReader();
+  // Ends whatever is being waited for below.
+  const leave = () => void reader?.cancel(gone.reason).catch(() => {});
+  gone.addEventListener("abort", leave);
   try {
     for (;;) {
+      seen.isAwaited = true;
       const chunk = await reader?.read();
+      seen.isAwaited = false;
+      if (gone.aborted) throw gone.reason;
       if (chunk === undefined || chunk.done) break;
       if (at + chunk.value.length > length) throw new Error("longer than announced");
       body.set(chunk.value, at);
@@ -78,6 +93,8 @@ export async function readWhole(
     seen.breakOff();
     await reader?.cancel(error).catch(() => {});
     return undefined;
+  } finally {
+    gone.removeEventListener("abort", leave);
   }
   const whole = body.subarray(0, at);
   seen.update(whole);
@@ -90,7 +107,7 @@ export type Ending = "whole" | "source" | "sink";
 
 /**
  * Passes a body on, chunk by chunk, digested on the way, until its end or until `gone` says that nobody reads
- * it any more. A loop of its own rather than pipeTo, which on some platforms reports success when the reader
+ * it any more; `passed` hears of every chunk. A loop of its own rather than pipeTo, which on some platforms reports success when the reader
  * has gone, and on all of them waits for ever when source and sink are both silent.
  */
 export async function pump(
@@ -98,6 +115,7 @@ export async function pump(
   sink: WritableStream<Uint8Array>,
   seen: BodyDigest,
   gone: AbortSignal,
+  passed: (bytes: number) => void,
 ): Promise<Ending> {
   const reader = openChunks(source);
   const writer = sink.getWriter();
@@ -110,7 +128,9 @@ export async function pump(
   gone.addEventListener("abort", leave);
   try {
     for (;;) {
+      seen.isAwaited = true;
       const chunk = await reader.read().catch(() => undefined);
+      seen.isAwaited = false;
       if (gone.aborted) return "sink";
       if (chunk === undefined || !seen.admits(chunk.value?.length ?? 0)) {
         // Known before the other side hears of it: whoever asks why it broke gets the true answer.
@@ -126,6 +146,7 @@ export async function pump(
       }
       seen.update(chunk.value);
       await writer.write(chunk.value);
+      passed(chunk.value.length);
     }
   } catch (error) {
     await reader.cancel(error).catch(() => {});

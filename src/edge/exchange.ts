@@ -3,11 +3,13 @@ import { commitFields, type PRIVATE_FIELDS, SEED_BYTES } from "../receipt/disclo
 import { makeJti } from "../receipt/jti.ts";
 import type { Opening } from "../receipt/opening.ts";
 import {
+  type Attempt,
   type AuditRecord,
   fitText,
   formatRecord,
   isFinal,
   isSmallEnough,
+  type SocketRecord,
   type Stage,
   TEXT_BYTES_MAX,
 } from "../receipt/record.ts";
@@ -30,6 +32,14 @@ const SHORT_TEXT_BYTES_MAX = 64;
 
 const NOWHERE = { host: "", pathname: "", search: "" };
 
+/** What a record says besides what the exchange itself has seen. */
+interface Seen {
+  readonly status?: number;
+  readonly error?: string;
+  readonly seq?: number;
+  readonly ws?: SocketRecord;
+}
+
 export class Exchange {
   readonly jti: string;
   /** Opens the private fields; for the caller only. */
@@ -37,6 +47,8 @@ export class Exchange {
   readonly requestBody: BodyDigest;
   readonly responseBody: BodyDigest;
   readonly route: Route | undefined;
+  /** The calls of the upstream so far. */
+  readonly attempts: Attempt[] = [];
   readonly #policy: Policy;
   readonly #sources: Sources;
   readonly #began: number;
@@ -105,7 +117,7 @@ export class Exchange {
   }
 
   /** The record of a stage, as JSON text: everything that is known by now. */
-  record(stage: Stage, seen: { status?: number; error?: string } = {}): string {
+  record(stage: Stage, { status, ...seen }: Seen = {}): string {
     const now = this.#sources.now();
     this.#hasEnded = isFinal(stage);
     const record: AuditRecord = {
@@ -114,11 +126,15 @@ export class Exchange {
       iat: Math.floor(now / 1000),
       time: new Date(now).toISOString(),
       stage,
+      ...(seen.seq === undefined ? {} : { seq: seen.seq }),
       ms: now - this.#began,
       ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
       policy: this.#policy.hash,
       req: { ...this.#request, ...this.requestBody.read() },
-      ...this.#response(stage, seen.status),
+      ...this.#response(stage, status),
+      ...(seen.ws === undefined ? {} : { ws: seen.ws }),
+      // One call is the rule and tells nothing.
+      ...(this.attempts.length > 1 && { attempts: this.attempts }),
       ...(seen.error === undefined ? {} : { error: seen.error }),
       ...(this.trace && { trace: { ...this.trace } }),
     };
@@ -141,8 +157,10 @@ export class Exchange {
 
   #response(stage: Stage, status: number | undefined): Pick<AuditRecord, "res"> {
     if (status === undefined) return {};
-    // When a response has only started, nothing true can be said of its body yet.
-    return { res: { status, ...(stage === "started" ? {} : this.responseBody.read()) } };
+    // When a response has only started, nothing true can be said of its body yet; and a socket has none.
+    if (stage === "started" || status === 101) return { res: { status } };
+    const body = stage === "interim" ? this.responseBody.readSoFar() : this.responseBody.read();
+    return { res: { status, ...body } };
   }
 }
 

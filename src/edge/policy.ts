@@ -134,6 +134,16 @@ const RouteSchema = v.strictObject({
   trace: v.optional(v.picklist(["untrusted", "trusted", "off"]), "untrusted"),
   /** The largest request body, in bytes; any when it is left out. */
   body_limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  /** How long the upstream may be silent before the head of its response, and then for a body that is held. */
+  upstream_timeout_ms: v.optional(
+    v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(3_600_000)),
+    60_000,
+  ),
+  /** How often an idempotent request is sent again when the upstream is out of order. */
+  retries: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2)), 0),
+  /** After so many seconds, or bytes, in which something has passed, an exchange that goes on tells how far it is. */
+  interim_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)), 60),
+  interim_bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(64 * 1024)), 64 * 1024 * 1024),
 });
 
 const PolicySchema = v.strictObject({

@@ -1,6 +1,6 @@
 // Privacy: what a route makes private is taken out of a record before it is formatted, and committed to instead.
 import type { PrivateChoice } from "../receipt/disclosure.ts";
-import type { AuditRecord } from "../receipt/record.ts";
+import type { Attempt, AuditRecord, SocketRecord } from "../receipt/record.ts";
 import { type FieldValue, fitField } from "./fields.ts";
 import type { Policy, Route } from "./policy.ts";
 
@@ -35,15 +35,33 @@ export function hidePrivate(
     delete groups[group]![name];
   }
   for (const name of fields) hidden[`fields.${name}`] = picked[name] ?? null;
+  // What says the same of a part of the body, or of the messages that are there instead of one, is as private.
+  if (members.includes("res.digest")) delete groups.res!.digest_so_far;
   const clear = Object.entries(picked).filter(([name]) => !fields.includes(name));
   const shown = {
     ...record,
     ...(record.req && { req: groups.req }),
     ...(record.res && { res: groups.res }),
+    ...(record.ws && { ws: hideMessages(record.ws, members) }),
+    ...(record.attempts && { attempts: hideAttempts(record.attempts, members) }),
     ...(clear.length > 0 && {
       fields: Object.fromEntries(clear.map(([name, value]) => [name, fitField(value)])),
     }),
     ...(members.length > 0 && { private: [...members] }),
   } as AuditRecord;
   return { shown, hidden };
+}
+
+function hideMessages(ws: SocketRecord, members: Privacy["members"]): SocketRecord {
+  const [up, down] = [{ ...ws.up }, { ...ws.down }];
+  for (const name of ["size", "digest"] as const) {
+    if (members.includes(`req.${name}`)) delete up[name];
+    if (members.includes(`res.${name}`)) delete down[name];
+  }
+  return { ...ws, up, down };
+}
+
+function hideAttempts(attempts: readonly Attempt[], members: Privacy["members"]): Attempt[] {
+  if (!members.includes("res.status")) return [...attempts];
+  return attempts.map(({ status: _, ...attempt }) => attempt);
 }

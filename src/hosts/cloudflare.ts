@@ -1,7 +1,8 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
 import { ANCHOR_OBJECT, type Env, openEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
-import type { Platform } from "../edge/proxy.ts";
+import type { Platform } from "../edge/platform.ts";
+import type { Socket } from "../edge/websocket.ts";
 import { bucketArchive } from "./stores.ts";
 
 export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";
@@ -11,7 +12,50 @@ const platform: Platform = {
   send: (url, init) => fetch(url, { ...init, encodeResponseBody: "manual" } as RequestInit),
   respond: (body, init) => new Response(body, { ...init, encodeBody: "manual" }),
   passThrough: bytes => (bytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(bytes)),
+  socketOf: ({ webSocket }) => (webSocket ? openSocket(webSocket) : undefined),
+  upgrade(headers) {
+    const { 0: client, 1: own } = new WebSocketPair();
+    return {
+      socket: openSocket(own),
+      response: new Response(null, { status: 101, headers, webSocket: client }),
+    };
+  },
 };
+
+/** A close without a code, as the platform's events tell of it (RFC 6455 section 7.1.5). */
+const NO_CODE = 1005;
+
+function openSocket(socket: WebSocket): Socket {
+  socket.binaryType = "arraybuffer";
+  // Half open: a close is answered with the other side's own, and not by the platform at once.
+  let open = () => {
+    open = () => {};
+    socket.accept({ allowHalfOpen: true });
+  };
+  return {
+    listen({ message, close, lost }) {
+      socket.addEventListener("message", ({ data }) =>
+        message(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer)),
+      );
+      socket.addEventListener("close", ({ code, reason, wasClean }) =>
+        wasClean ? close(code === NO_CODE ? undefined : code, reason) : lost(),
+      );
+      socket.addEventListener("error", lost);
+      open();
+    },
+    send: message => socket.send(message),
+    close(code, reason) {
+      open();
+      try {
+        if (code === undefined) socket.close();
+        else socket.close(code, reason);
+      } catch {
+        // The code is one that the platform lets nobody send.
+        socket.close();
+      }
+    },
+  };
+}
 
 let app: App | undefined;
 

@@ -42,6 +42,33 @@ const ControlSchema = v.looseObject({ type: v.string() });
 /** What a ledger says of its own history; `type` says what of. */
 export type Control = v.InferOutput<typeof ControlSchema>;
 
+const Messages = v.looseObject({
+  messages: v.number(),
+  size: v.optional(v.number()),
+  digest: v.optional(v.string()),
+});
+
+/** The messages of one direction of a WebSocket: how many, their bytes in all, and their running digest. */
+export type Messages = v.InferOutput<typeof Messages>;
+
+const SocketRecord = v.looseObject({
+  up: Messages,
+  down: Messages,
+  close: v.optional(v.looseObject({ by: v.string(), code: v.optional(v.number()) })),
+});
+
+/** What has passed over a WebSocket, and who closed it first. */
+export type SocketRecord = v.InferOutput<typeof SocketRecord>;
+
+const Attempt = v.looseObject({
+  status: v.optional(v.number()),
+  error: v.optional(v.string()),
+  ms: v.number(),
+});
+
+/** One of several calls of the upstream: the status it answered with, or why there was none. */
+export type Attempt = v.InferOutput<typeof Attempt>;
+
 const RecordSchema = v.looseObject({
   iss: v.string(),
   jti: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
@@ -67,8 +94,11 @@ const RecordSchema = v.looseObject({
       status: v.optional(v.number()),
       size: v.optional(v.number()),
       digest: v.optional(v.string()),
+      digest_so_far: v.optional(v.string()),
     }),
   ),
+  ws: v.optional(SocketRecord),
+  attempts: v.optional(v.array(Attempt)),
   error: v.optional(v.string()),
   /** What the route picked out of header fields and bodies. */
   fields: v.optional(v.record(v.string(), v.unknown())),

@@ -5,7 +5,7 @@ import type { Field } from "./wire.ts";
 
 /** The header fields in which the edge differs from a plain pass-through; docs/conformance.md names exactly these. */
 export const DOCUMENTED = {
-  addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link"],
+  addedToResponse: ["audit-receipt", "audit-receipt-seed", "audit-id", "link", "server-timing"],
   addedToRequest: ["audit-id", "x-request-id"],
   writtenAnewInRequest: [
     "cdn-loop",
@@ -27,11 +27,13 @@ export const DOCUMENTED = {
   droppedFromResponse: ["keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"],
 } as const;
 
-/** The member of Link that is the edge's. */
-const OWN_LINK = /(?:,\s*)?<[^>]*>;\s*rel="audit-receipt"$/;
-
-/** What the edge adds to the fields that scripts of other origins may read. */
-const EXPOSED = /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link$/;
+/** The members that are the edge's, of fields that an upstream may send as well. */
+const OWN_MEMBERS: Readonly<Record<string, RegExp>> = {
+  link: /(?:,\s*)?<[^>]*>;\s*rel="audit-receipt"$/,
+  "server-timing": /(?:,\s*)?audit;dur=\d+$/,
+  // What scripts of other origins may read.
+  "access-control-expose-headers": /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link$/,
+};
 
 export interface Comparable {
   readonly client: object | undefined;
@@ -87,8 +89,8 @@ function hopFields(sent: readonly Field[]): string[] {
 /** A field of the response without what the edge put there. */
 function withoutMarks([name, value]: Field): Field[] {
   const lower = name.toLowerCase();
-  if (lower === "link" || lower === "access-control-expose-headers") {
-    const rest = value.replace(lower === "link" ? OWN_LINK : EXPOSED, "");
+  if (lower in OWN_MEMBERS) {
+    const rest = value.replace(OWN_MEMBERS[lower]!, "");
     return rest === "" ? [] : [[name, rest]];
   }
   return (DOCUMENTED.addedToResponse as readonly string[]).includes(lower) ? [] : [[name, value]];

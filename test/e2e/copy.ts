@@ -2,6 +2,7 @@
 // the product takes part in the checking.
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { expect } from "vitest";
+import type { AuditRecord } from "../../src/receipt/record.ts";
 import { mth } from "../reference/rfc6962.ts";
 import type { Edge } from "./edge.ts";
 import { eventually, send } from "./upstream.ts";
@@ -89,4 +90,13 @@ export async function pullEntries(edge: Edge, size: number): Promise<string[]> {
   }
   expect(entries).toHaveLength(size);
   return entries;
+}
+
+/** All records, in the order of the ledger, once everything that it has taken is published. */
+export async function pullRecords(edge: Edge): Promise<AuditRecord[]> {
+  const entries = await eventually(async () => {
+    const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+    return ledgers[0].size === ledgers[0].published ? pullEntries(edge, ledgers[0].size) : undefined;
+  });
+  return entries.map(entry => JSON.parse(Buffer.from(entry.split(".")[1]!, "base64url").toString()));
 }

@@ -247,7 +247,7 @@ describe("a response that is too long to hold back", () => {
     const controller = new AbortController();
     const response = await fetch(`${edge.url}/endless`, { signal: controller.signal });
     const { value } = await response.body!.getReader().read();
-    expect(new TextDecoder().decode(value)).toBe("data: first\n\n");
+    expect(new TextDecoder().decode(value)).toMatch(/^data: first\n\n/);
     controller.abort();
     const { record } = await ending(response.headers.get("audit-id")!);
     expect([record.stage, record.error, record.res!.digest]).toEqual([

@@ -155,6 +155,7 @@ const RESPONSE_FIELDS: Case[] = (
     ["a cookie, another field, a cookie", ["Set-Cookie: a=1", "X-Between: 1", "set-cookie: b=2, c"]],
     ["one Link", ['Link: </next>; rel="next"']],
     ["two Links in one field", ['Link: </next>; rel="next", </prev,x>; rel="prev"; title="a, b"']],
+    ["a Server-Timing", ['Server-Timing: db;dur=53, cache;desc="hit, miss"']],
     ["two Link fields", ["Link: </a>; rel=preload; as=style", "Link: </b>; rel=preload"]],
     ["a Link with another relation of a similar name", ['Link: </x>; rel="audit-receipts-of-mine"']],
     ["Vary", ["Vary: Accept-Encoding, Origin", "Vary: Cookie"]],

@@ -55,6 +55,10 @@ export function openEdge(
       send: async (url, init) => upstream(new Request(url, init)),
       respond: (body, init) => new Response(body, init),
       passThrough: () => new TransformStream(),
+      socketOf: () => undefined,
+      upgrade: () => {
+        throw new Error("no upstream here has a WebSocket to offer");
+      },
     },
     sources: { now: () => START_MS, random: bytes => new Uint8Array(bytes).fill(seeds++) },
   });

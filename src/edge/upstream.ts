@@ -1,0 +1,121 @@
+// The call of the upstream: one attempt, or several where that can do no harm and the route wants it.
+//
+// Sent again is only what is idempotent by its method and still wholly at hand, and only when no answer came or
+// the upstream says that it is out of order for now. An upstream that is silent for too long is not asked again.
+import { isBodiless } from "./admission.ts";
+import { pump, readWhole } from "./body.ts";
+import type { Sources } from "./exchange.ts";
+import { clientAddress, requestHeaders } from "./headers.ts";
+import type { Pass } from "./pass.ts";
+import type { Platform } from "./platform.ts";
+import type { Policy, Route } from "./policy.ts";
+import { upstreamUrl } from "./route.ts";
+import { askForSocket, asksForSocket } from "./websocket.ts";
+
+export interface UpstreamOptions {
+  readonly policy: Policy;
+  readonly platform: Platform;
+  readonly sources: Sources;
+}
+
+/** A request body up to this long is sent on as one piece. */
+const WHOLE_REQUEST_BYTES_MAX = 64 * 1024;
+
+/** Methods that may be repeated without effect (RFC 9110 section 9.2.2), of those that upstreams know. */
+const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
+
+/** What an upstream answers, or a balancer before it, that is out of order for now. */
+const OUT_OF_ORDER = [502, 503, 504];
+
+/** How long to wait before the first repetition, doubled for the next one, and how long at most if asked to, in ms. */
+const PAUSE_MS = 100;
+const PAUSE_MAX_MS = 2000;
+
+/**
+ * Sends the request of a pass up.
+ * @returns the response, or undefined when the upstream or the client broke off: no accident, but a result.
+ */
+export async function callUpstream(
+  pass: Pass,
+  route: Route,
+  { policy, platform, sources }: UpstreamOptions,
+): Promise<Response | undefined> {
+  const { request, exchange, signal } = pass;
+  const { method } = request;
+  pass.limitSilence(hostOf(route), route.upstream_timeout_ms);
+  const body = await requestBody(pass, platform);
+  if (body === undefined) return undefined;
+  const url = upstreamUrl(route, new URL(request.url));
+  const address = clientAddress(request.headers, policy.client_address);
+  const { jti, trace } = exchange;
+  const headers = requestHeaders(request, { address, jti, trace, policy });
+  if (asksForSocket(request)) askForSocket(headers);
+  const init = { method, headers, body, redirect: "manual", signal } as const;
+  const retries = IDEMPOTENT.includes(method) && !(body instanceof ReadableStream) ? route.retries : 0;
+  for (let repetition = 0; ; repetition++) {
+    const began = sources.now();
+    const response = await platform.send(url, init).catch(() => undefined);
+    const ms = sources.now() - began;
+    exchange.attempts.push(response ? { status: response.status, ms } : { error: "no answer came", ms });
+    const pauseMs = pauseBefore(repetition, response, sources);
+    if (repetition === retries || pauseMs === undefined || signal.aborted) return response;
+    await response?.body?.cancel().catch(() => {});
+    await pause(pauseMs, signal);
+    if (signal.aborted) return undefined;
+    pass.move();
+  }
+}
+
+/** @returns what is sent as the body, null if there is none, or undefined when the client broke off. */
+async function requestBody(
+  pass: Pass,
+  platform: Platform,
+): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null | undefined> {
+  const { request, exchange, signal } = pass;
+  const seen = exchange.requestBody;
+  const length = contentLength(request.headers);
+  if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
+    const body = await readWhole(request.body, length ?? 0, seen, signal);
+    if (body === undefined) return undefined;
+    exchange.pick("request", request.headers, body);
+    return isBodiless(request.method) ? null : request.body && body;
+  }
+  exchange.pick("request", request.headers, undefined);
+  const { readable, writable } = platform.passThrough(length);
+  // Not waited for: an upstream may answer before it has read everything, or without reading at all.
+  pass.upload(pump(request.body, writable, seen, signal, () => pass.move()));
+  return readable;
+}
+
+/** How long to wait before a repetition, in ms; undefined when this answer is the one to pass on. */
+function pauseBefore(
+  repetition: number,
+  response: Response | undefined,
+  { now, random }: Sources,
+): number | undefined {
+  if (response !== undefined && !OUT_OF_ORDER.includes(response.status)) return undefined;
+  const asked = response?.headers.get("retry-after");
+  if (asked == null) return PAUSE_MS * 2 ** repetition * (0.5 + random(1)[0]! / 256);
+  const pauseMs = /^\d{1,9}$/.test(asked) ? Number(asked) * 1000 : Date.parse(asked) - now();
+  return pauseMs <= PAUSE_MAX_MS ? Math.max(0, pauseMs) : undefined;
+}
+
+/** Waits, or until the pass is cut. */
+async function pause(ms: number, cut: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  cut.addEventListener("abort", () => resolve());
+  await promise;
+  clearTimeout(timer);
+}
+
+/** The upstream as records and problems call it. */
+export function hostOf(route: Route): string {
+  return new URL(route.upstream).host;
+}
+
+/** The length that a message announces; several fields that agree are one (RFC 9110 section 8.6). */
+export function contentLength(headers: Headers): number | undefined {
+  const text = /^(\d{1,15})(?:, *\1)*$/.exec(headers.get("content-length") ?? "")?.[1];
+  return text === undefined ? undefined : Number(text);
+}
