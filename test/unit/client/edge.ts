@@ -54,7 +54,9 @@ export function openEdge(
     platform: {
       send: async (url, init) => upstream(new Request(url, init)),
       respond: (body, init) => new Response(body, init),
-      passThrough: () => new TransformStream(),
+      // A copy, since the buffer of a chunk may be used again once it is written.
+      passThrough: () =>
+        new TransformStream({ transform: (chunk, sink) => sink.enqueue(Uint8Array.from(chunk)) }),
       socketOf: () => undefined,
       upgrade: () => {
         throw new Error("no upstream here has a WebSocket to offer");
