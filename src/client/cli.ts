@@ -8,7 +8,9 @@ import {
   doctorCommand,
   type FetchOptions,
   fetchCommand,
+  type PolicyOptions,
   type ProofOptions,
+  policyCommand,
   proofCommand,
   trustCommand,
   type VerifyOptions,
@@ -16,7 +18,7 @@ import {
   type WitnessCommandOptions,
   witnessCommand,
 } from "./commands.ts";
-import { describeFailure as describeError, EXIT_CODES, type Outcome } from "./outcome.ts";
+import { describeFailure as describeError, EXIT_CODES, type Outcome, Undecided } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
 import { type Answer, describeFailure, formatAnswer } from "./print.ts";
 
@@ -43,7 +45,10 @@ export async function runCommandLine(args: readonly string[], platform: Platform
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
-  for (const command of program.commands) command.copyInheritedSettings(program);
+  for (const command of program.commands) {
+    command.copyInheritedSettings(program);
+    for (const inner of command.commands) inner.copyInheritedSettings(program);
+  }
   try {
     await program.parseAsync(args, { from: "user" });
     return EXIT_CODES[run.outcome];
@@ -98,6 +103,7 @@ function describeProgram(run: Run, version: string): Command {
   addAudit(program, run);
   addTrust(program, run);
   addDoctor(program, run);
+  addPolicy(program, run);
   addWitness(program, run);
   return program;
 }
@@ -260,6 +266,35 @@ function addWitness(program: Command, run: Run): void {
     )
     .action((options: WitnessCommandOptions) =>
       run.answer({}, options.state, false, platform => witnessCommand(platform, options)),
+    );
+}
+
+function addPolicy(program: Command, run: Run): void {
+  program
+    .command("policy")
+    .summary("check a wrangler.toml, and say which route a request would take")
+    .command("check")
+    .description(
+      "Checks the policy in a wrangler.toml as the edge does when it starts. With a method and an address, says which route such a request would take, why the ones before do not take it, and what its settings are. Exit 1 when the policy is wrong or refuses the request.",
+    )
+    .argument("[method]", "the method of a request")
+    .argument("[url]", "its URL, or its path at the issuer")
+    .option("--config <file>", "the file", "wrangler.toml")
+    .option("--json", "the answer as JSON")
+    .addHelpText(
+      "after",
+      examples(
+        "counterfoil policy check",
+        "counterfoil policy check GET https://api.example.com/v1/orders/7",
+      ),
+    )
+    .action(
+      (method: string | undefined, address: string | undefined, options: PolicyOptions & CommonOptions) =>
+        run.answer(options, options.config, false, async platform => {
+          if (method === undefined) return policyCommand(platform, undefined, options);
+          if (address === undefined) throw new Undecided("a method needs the URL that it is for");
+          return policyCommand(platform, { method, address }, options);
+        }),
     );
 }
 

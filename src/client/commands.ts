@@ -8,8 +8,16 @@ import { type Capture, readCapture, requireReceipt } from "./capture.ts";
 import { examine } from "./doctor.ts";
 import { listUncompared, makeExchange, takeReceipt, verifyMade, verifyTrusted } from "./exchange.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
-import type { Platform, WireRequest } from "./platform.ts";
-import { type Answer, describeAudit, describeTrust, describeVerdict } from "./print.ts";
+import type { Platform, PolicyReading, WireRequest } from "./platform.ts";
+import {
+  type Answer,
+  describeAudit,
+  describeBadPolicy,
+  describeExplanation,
+  describePolicy,
+  describeTrust,
+  describeVerdict,
+} from "./print.ts";
 import { carriedReceipt, fetchConsistency, fetchProof } from "./proof.ts";
 import { defaultPrefix, isUrl, parseUrl, possiblePrefixes } from "./remote.ts";
 import { fetchTrust, openTrust, readNamedFile, readTrust, type TrustSource } from "./trust.ts";
@@ -320,4 +328,33 @@ async function openFolder(platform: Platform, folder: string): Promise<OpenedArc
     });
   };
   return { archive: openFolderArchive(platform, folder), address: folder, ownTrust };
+}
+
+export interface PolicyOptions {
+  readonly config: string;
+}
+
+/** Checks a policy, and says what would become of a request by it. */
+export async function policyCommand(
+  platform: Platform,
+  asked: { readonly method: string; readonly address: string } | undefined,
+  { config }: PolicyOptions,
+): Promise<Answer> {
+  const file = await platform.readFile(config);
+  if (file === undefined) throw new Undecided("there is no such file", { found: config });
+  let policy: PolicyReading;
+  try {
+    policy = platform.readPolicy(new TextDecoder().decode(file));
+  } catch (error) {
+    return describeBadPolicy((error as Error).message, config);
+  }
+  if (asked === undefined) return describePolicy(policy, config);
+  const url = URL.parse(asked.address, policy.issuer);
+  if (url === null) throw new Undecided("the address is no URL", { found: asked.address });
+  try {
+    return describeExplanation(policy, policy.explain(asked.method, url), `${asked.method} ${url}`);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Undecided("such a request cannot be made", { found: `${asked.method} ${url}` });
+  }
 }

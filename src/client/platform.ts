@@ -37,6 +37,28 @@ export interface WitnessAddress {
   readonly key: string;
 }
 
+/** What would become of a request by a policy. */
+export interface PolicyExplanation {
+  /** The routes that do not take it, up to the one that does, and whether by host, path or method. */
+  readonly passed: readonly { readonly route: string; readonly why: string }[];
+  /** The settings of the route that takes it. */
+  readonly route?: Readonly<Record<string, unknown>> & { readonly name: string };
+  readonly target?: string;
+  readonly refusal?: { readonly status: number; readonly error: string };
+  readonly readings?: readonly string[];
+  readonly isOwn: boolean;
+}
+
+/** A policy, as the edge reads it. */
+export interface PolicyReading {
+  readonly hash: string;
+  readonly issuer: string;
+  /** The names of the routes, in their order. */
+  readonly routes: readonly string[];
+  /** @throws TypeError for a method that cannot be sent. */
+  explain(method: string, url: URL): PolicyExplanation;
+}
+
 export interface Platform {
   /** The version of the program. */
   readonly version: string;
@@ -62,4 +84,6 @@ export interface Platform {
    * @param ready is told once it answers. @throws Undecided when it cannot begin.
    */
   runWitness(settings: WitnessSettings, ready: (address: WitnessAddress) => Promise<void>): Promise<void>;
+  /** Reads the text of a wrangler.toml as the edge would. @throws Error that says what is wrong with it. */
+  readPolicy(toml: string): PolicyReading;
 }

@@ -9,6 +9,7 @@ import { formatVerifierKey } from "../tlog/note.ts";
 import type { AuditReport, TimestampReport } from "./audit.ts";
 import type { Problem } from "./findings.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
+import type { PolicyExplanation, PolicyReading } from "./platform.ts";
 import type { TrustSource } from "./trust.ts";
 import type { LedgerReport } from "./walk.ts";
 
@@ -187,6 +188,49 @@ export function describeTrust(trust: Trust, source: TrustSource): Answer {
     rows,
     json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, from: source.from },
   };
+}
+
+export function describeBadPolicy(message: string, file: string): Answer {
+  return {
+    outcome: "wrong",
+    rows: [
+      ["wrong", message],
+      ["where", file],
+    ],
+    json: { message, where: file },
+  };
+}
+
+export function describePolicy({ hash, routes }: PolicyReading, file: string): Answer {
+  const rows: Row[] = [
+    ["valid", file],
+    ["hash", hash],
+    ["routes", routes.join(", ")],
+  ];
+  return { outcome: "proven", rows, json: { file, hash, routes } };
+}
+
+/** A request that would be refused is a wrong outcome: what was asked is whether the policy lets it in. */
+export function describeExplanation(
+  { hash }: PolicyReading,
+  explanation: PolicyExplanation,
+  request: string,
+): Answer {
+  const { passed, route, target, refusal, readings, isOwn } = explanation;
+  const rows: Row[] = [
+    [refusal ? "refused" : "passes", request],
+    ...(isOwn ? [["answer", "by Counterfoil itself: it is below the reserved prefix"] as const] : []),
+    ...(refusal ? [["answer", `${refusal.status}: ${refusal.error}`] as const] : []),
+    ...(route ? [["route", route.name] as const] : []),
+    ...(target === undefined ? [] : [["upstream", target] as const]),
+    ...passed.map(({ route, why }): Row => ["not", `${route}: another ${why}`]),
+    ...(readings ?? []).map((path): Row => ["read as", path]),
+    ...Object.entries(route ?? {})
+      .filter(([name]) => name !== "name")
+      .map(([name, value]): Row => [name, typeof value === "string" ? value : JSON.stringify(value)]),
+    ["policy", hash],
+  ];
+  return { outcome: refusal ? "wrong" : "proven", rows, json: { request, policy: hash, ...explanation } };
 }
 
 function describeExchange({ receipt }: Verdict): string {

@@ -14,6 +14,7 @@ import type {
   WitnessAddress,
   WitnessSettings,
 } from "../client/platform.ts";
+import { readPolicy } from "./policy.ts";
 
 /** How long to wait for the head of a response, in ms. */
 const HEAD_WAIT_MS = 60_000;
@@ -29,6 +30,7 @@ const platform: Platform = {
   writeOut: data => write(process.stdout, data),
   writeErr: text => write(process.stderr, text),
   send,
+  readPolicy,
   runWitness,
 };
 

@@ -2,6 +2,7 @@
 import { runCommandLine } from "../../../src/client/cli.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
 import type { Platform, WitnessSettings } from "../../../src/client/platform.ts";
+import { readPolicy } from "../../../src/hosts/policy.ts";
 import type { Send } from "./edge.ts";
 
 const offline: Send = async ({ url }) => {
@@ -67,6 +68,7 @@ export class Desk {
         this.err += text;
       },
       send: request => this.send(request),
+      readPolicy,
       runWitness: async (settings, ready) => {
         this.witness = settings;
         await ready({ url: "http://witness", key: "key" });

@@ -1,0 +1,18 @@
+// The policy of a wrangler.toml, for the command line: read by a TOML library, and judged by the edge's own code.
+// This is where the two meet, because the client's room knows nothing of the edge.
+import { parse } from "smol-toml";
+import type { PolicyReading } from "../client/platform.ts";
+import { explain } from "../edge/explanation.ts";
+import { parsePolicy } from "../edge/policy.ts";
+
+/** @throws Error that says what is wrong with the file. */
+export function readPolicy(toml: string): PolicyReading {
+  const policy = parsePolicy(parse(toml).vars ?? {});
+  const { hash, issuer } = policy;
+  return {
+    hash,
+    issuer,
+    routes: policy.routes.map(({ name }) => name),
+    explain: (method, url) => explain(policy, method, url),
+  };
+}
