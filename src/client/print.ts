@@ -222,7 +222,7 @@ export function describeExplanation(
     ...(isOwn ? [["answer", "by Counterfoil itself: it is below the reserved prefix"] as const] : []),
     ...(refusal ? [["answer", `${refusal.status}: ${refusal.error}`] as const] : []),
     ...(route ? [["route", route.name] as const] : []),
-    ...(target === undefined ? [] : [["upstream", target] as const]),
+    ...(target === undefined ? [] : [["sent to", target] as const]),
     ...passed.map(({ route, why }): Row => ["not", `${route}: another ${why}`]),
     ...(readings ?? []).map((path): Row => ["read as", path]),
     ...Object.entries(route ?? {})
