@@ -3,8 +3,9 @@
 // It guarantees that an index that was answered is durable, is never given to another record, and follows
 // the entry before it in the chain and in the tree; and that asking again for a record that was already
 // taken gives the same answer. `#commit` is synchronous from its first read to its last write, in one
-// transaction; memory moves only after the transaction did, and is dropped after any throw. A ledger whose
-// archive contradicts it takes nothing more and says so.
+// transaction; memory moves only after the transaction did. After any throw storage is compared anew with what
+// the world has seen, and with what this instance has committed itself, before it is written to again. A ledger
+// that is contradicted takes nothing more and says so.
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
@@ -41,10 +42,12 @@ export interface LedgerOptions {
   /** Resolves after whatever else is already waiting to append has been let in. */
   readonly breathe: () => Promise<void>;
   /**
-   * Compares storage with the archive, before the first append of this instance.
+   * Compares storage with the archive, before the first append of this instance and after every commit that
+   * failed.
+   * @returns the head of storage as it was compared.
    * @throws Fault when they contradict each other; any other error when the archive cannot be reached.
    */
-  readonly recheck: (store: Store) => Promise<void>;
+  readonly recheck: (store: Store) => Promise<Head>;
 }
 
 /** The most records waiting for a commit, and the most in one append call. */
@@ -80,11 +83,15 @@ type Placed = Placement | { readonly archived: Place };
 export class Ledger {
   readonly store: Store;
   readonly #options: LedgerOptions;
+  /** The head that the next commit continues: of what this instance has committed or compared last. */
   #head: Head | undefined;
-  #pool: Waiting[] = [];
-  #pooled = 0;
+  /** The comparison that holds for `#head`; none after a throw. */
   #checking: Promise<void> | undefined;
   #halted: Fault | undefined;
+  #pool: Waiting[] = [];
+  #pooled = 0;
+  /** The bundles that are being read from the archive: whoever needs one meanwhile shares it. */
+  readonly #reading = new Map<number, Promise<Uint8Array[]>>();
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -107,11 +114,6 @@ export class Ledger {
     if (records.length > APPEND_RECORDS_MAX) {
       throw new RangeError(`ledger: ${records.length} records in one append, at most ${APPEND_RECORDS_MAX}`);
     }
-    await this.check();
-    if (this.#halted !== undefined) {
-      const reason = `the ledger has halted: ${this.#halted.message}`;
-      return records.map(() => ({ refused: "halted", reason }));
-    }
     if (this.#pooled + records.length > POOL_RECORDS_MAX) return records.map(() => BUSY);
     const placed = await this.#wait(records);
     return Promise.all(
@@ -128,14 +130,20 @@ export class Ledger {
     return placement!;
   }
 
-  /** Compares storage with the archive, once for this instance. @throws as `recheck`, but for its Faults. */
+  /** Compares storage with the archive, unless that holds still. @throws as `recheck`, but for its Faults. */
   async check(): Promise<void> {
-    this.#checking ??= this.#options.recheck(this.store).catch(error => {
+    this.#checking ??= this.#compare().catch(error => {
       if (error instanceof Fault) return this.halt(error);
       this.#checking = undefined;
       throw error;
     });
     await this.#checking;
+  }
+
+  async #compare(): Promise<void> {
+    const head = await this.#options.recheck(this.store);
+    if (this.#head !== undefined) checkFollows(this.#head, head);
+    this.#head = head;
   }
 
   /** Takes no more records, because of a contradiction that only a person can resolve. Reading goes on. */
@@ -161,18 +169,30 @@ export class Ledger {
     const { promise, resolve, reject } = Promise.withResolvers<Placed[]>();
     this.#pool.push({ records, resolve, reject });
     this.#pooled += records.length;
-    // The first one in commits for all who come in before it runs.
-    if (this.#pool.length === 1) {
-      const flush = () => this.#flush();
-      this.#options.breathe().then(flush, flush);
-    }
+    // The first one in commits for all who come in before storage is known to be sound.
+    if (this.#pool.length === 1) void this.#flush();
     return promise;
   }
 
-  #flush(): void {
+  async #flush(): Promise<void> {
+    try {
+      await Promise.allSettled([this.#options.breathe()]);
+      await this.check();
+    } catch (error) {
+      for (const { reject } of this.#drain()) reject(error);
+      return;
+    }
+    this.#settle(this.#drain());
+  }
+
+  #drain(): readonly Waiting[] {
     const pool = this.#pool;
     this.#pool = [];
     this.#pooled = 0;
+    return pool;
+  }
+
+  #settle(pool: readonly Waiting[]): void {
     try {
       const placed = this.#commit(pool.flatMap(waiting => waiting.records));
       let at = 0;
@@ -181,15 +201,18 @@ export class Ledger {
         at += records.length;
       }
     } catch (error) {
-      // What memory holds may have run ahead of storage: only storage is true.
-      this.#head = undefined;
+      // What memory holds may not be what storage holds, and storage may have been put back: neither is believed.
+      this.#checking = undefined;
       for (const { reject } of pool) reject(error);
     }
   }
 
   #commit(records: readonly string[]): Placed[] {
-    this.#head ??= this.store.head();
-    const before = this.#head;
+    if (this.#halted !== undefined) {
+      const reason = `the ledger has halted: ${this.#halted.message}`;
+      return records.map(() => ({ refused: "halted", reason }));
+    }
+    const before = this.#head!;
     const { placed, after } = this.store.transaction(() => {
       const batch = new Batch(before, this.#options, this.store);
       batch.tellChanges();
@@ -213,13 +236,21 @@ export class Ledger {
 
   async #archivedEntry(index: number): Promise<string> {
     const n = Math.floor(index / TILE_WIDTH);
+    let reading = this.#reading.get(n);
+    if (reading === undefined) {
+      reading = this.#readBundle(n).finally(() => this.#reading.delete(n));
+      this.#reading.set(n, reading);
+    }
+    return new TextDecoder().decode((await reading)[index % TILE_WIDTH]);
+  }
+
+  async #readBundle(n: number): Promise<Uint8Array[]> {
     const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
     const bundle = await this.#options.published(path);
-    if (bundle === undefined) {
-      const code = index < this.store.retention().minimum ? "pruned" : "missing";
-      throw new Fault(code, `${path}: is not in the archive`, { index });
-    }
-    return new TextDecoder().decode(decodeBundle(bundle, TILE_WIDTH)[index % TILE_WIDTH]);
+    if (bundle !== undefined) return decodeBundle(bundle, TILE_WIDTH);
+    const index = n * TILE_WIDTH;
+    const code = index < this.store.retention().minimum ? "pruned" : "missing";
+    throw new Fault(code, `${path}: is not in the archive`, { index });
   }
 
   async #answerArchived(place: Place, record: string): Promise<Placement> {
@@ -271,7 +302,7 @@ class Batch {
       this.#store.addNode(level, n, hash),
     );
     const after = { frontier, chain: this.#chain, at: this.#at };
-    this.#store.moveHead(this.#before.frontier.size, after);
+    this.#store.moveHead(this.#before, after);
     return after;
   }
 
@@ -367,6 +398,26 @@ function makeControl(
   const time = new Date(ms).toISOString();
   const iat = Math.floor(ms / 1000);
   return { jti, text: formatRecord({ iss: issuer, jti, iat, time, stage: "control", control }) };
+}
+
+/**
+ * Storage never loses what was committed, except when it is put back.
+ * @throws Fault when `found`, in storage, has less than `committed`, or as much and something else.
+ */
+function checkFollows(committed: Head, found: Head): void {
+  const [expected, size] = [committed.frontier.size, found.frontier.size];
+  if (size < expected) {
+    throw new Fault("rolled-back", "storage is older than what this instance has committed", {
+      expected: `at least ${expected} entries`,
+      found: `${size} entries`,
+    });
+  }
+  if (size === expected && !equalBytes(found.chain, committed.chain)) {
+    throw new Fault("forked", "storage holds other entries than this instance has committed", {
+      expected: `chain head ${encodeBase64url(committed.chain)}`,
+      found: `chain head ${encodeBase64url(found.chain)}`,
+    });
+  }
 }
 
 /** The place of a record that is in the ledger already, unless it is another record of the same name. */

@@ -1,13 +1,14 @@
 // Publishing: what the ledger holds becomes standard tiles and a signed checkpoint in the archive.
 // The order makes it safe to stop anywhere: what a checkpoint promises is there before the checkpoint is,
-// and the checkpoint is replaced only if it is still the one that this tree was seen to continue.
+// and the checkpoint is replaced only if this tree continues it and it is still the one that was looked at.
 import { encodeBundle } from "../src/tlog/bundle.ts";
 import { formatCheckpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
-import { Fault } from "../src/tlog/fault.ts";
 import { formatNote, type NoteSigner, signNote } from "../src/tlog/note.ts";
+import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, type Tile, tilesBetween } from "../src/tlog/tile.ts";
 import { type Frontier, HASH_BYTES, rootOf } from "../src/tlog/tree.ts";
 import { type Archive, putImmutable, type Versioned } from "./archive.ts";
+import { checkContinues, checkNoOlder, lostCheckpoint, readTree } from "./recheck.ts";
 import type { Store } from "./store.ts";
 
 export interface PublishOptions {
@@ -26,17 +27,19 @@ const decoder = new TextDecoder();
 /**
  * Publishes the tree as it is now. Entries appended meanwhile are for the next time.
  * @returns the published size.
- * @throws Fault `rolled-back` when the archive is ahead of storage; Error when an object that must be new
- * holds other bytes; and whatever the archive throws. Calling again continues where it stopped.
+ * @throws Fault when the archive is ahead of storage, behind what storage has published, of another tree, or when
+ * an object that must be new holds other bytes; and whatever the archive throws. Calling again continues where it
+ * stopped.
  */
 export async function publish(options: PublishOptions): Promise<number> {
   const { store, archive, name } = options;
-  if (store.head().frontier.size === store.published()) return store.published();
+  const noted = store.published();
+  if (store.head().frontier.size === noted) return noted;
   const present = await archive.get(`${name}/checkpoint`);
   // Read after the checkpoint: another publication may run, and what it has published is not ahead of this.
   const { frontier } = store.head();
   const before = store.published();
-  await checkNotAhead(present, frontier.size, options);
+  await checkPresent(present, noted, before, frontier, options);
 
   for (const tile of tilesBetween(before, frontier.size)) {
     // Remembered before it is written: one that is in the archive is never forgotten.
@@ -55,19 +58,29 @@ export async function publish(options: PublishOptions): Promise<number> {
   return frontier.size;
 }
 
-/** The archive may hold a checkpoint that storage does not know of only if storage was rewound. */
-async function checkNotAhead(
+/**
+ * The tree to be published must continue the present checkpoint's. If storage has noted its size, it does. If not,
+ * the note of it was lost, or another ledger of the same name has written it: one on storage that was put back, or
+ * in another place.
+ */
+async function checkPresent(
   present: Versioned | undefined,
-  size: number,
-  { signer, origin }: PublishOptions,
+  noted: number,
+  before: number,
+  frontier: Frontier,
+  { store, archive, name, origin, signer }: PublishOptions,
 ): Promise<void> {
-  if (present === undefined) return;
+  if (present === undefined) {
+    if (noted > 0) throw lostCheckpoint(origin, noted);
+    return;
+  }
   const { checkpoint } = await openCheckpoint(decoder.decode(present.bytes), [signer.key]);
-  if (checkpoint.size <= size) return;
-  throw new Fault("rolled-back", `${origin}: storage is older than what was published`, {
-    expected: `at least ${checkpoint.size} entries`,
-    found: `${size} entries`,
-  });
+  checkNoOlder(checkpoint, noted);
+  if (checkpoint.size === before) return;
+  const published: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
+  const tree = await readTree(checkpoint, published);
+  if (store.published() > tree.size) throw new Error(`${origin}: was published by another run meanwhile`);
+  checkContinues(frontier, tree, store, origin);
 }
 
 async function putCheckpoint(

@@ -2,16 +2,24 @@
 //
 // An administrator can rewind an object's storage by days. A ledger that went on from there would give out
 // indexes a second time, and its next checkpoint would contradict one that the world has seen. So before the
-// first append of an instance, storage is compared with the newest checkpoint and the newest anchor; it costs
-// O(log n) tiles and the unpublished tail.
+// first append of an instance, and after every commit that failed, storage is compared with the newest checkpoint
+// and the newest anchor; it costs O(log n) tiles and the unpublished tail.
 import { openAnchor } from "../src/receipt/anchor.ts";
 import type { TrustedKey } from "../src/receipt/key.ts";
 import type { TrustedLedger } from "../src/receipt/trust.ts";
 import { type Checkpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
-import { checkConsistency, equalBytes, extend, planConsistency, planRoot, rootOf } from "../src/tlog/tree.ts";
-import type { Store } from "./store.ts";
+import {
+  checkConsistency,
+  equalBytes,
+  extend,
+  type Frontier,
+  planConsistency,
+  planRoot,
+  rootOf,
+} from "../src/tlog/tree.ts";
+import type { Head, Store } from "./store.ts";
 
 export interface RecheckOptions {
   readonly store: Store;
@@ -27,71 +35,93 @@ const decoder = new TextDecoder();
 
 /**
  * Compares storage with the archive.
+ * @returns storage's head as it was compared.
  * @throws Fault `rolled-back` when the world has seen a larger tree than storage holds, `forked` when it has
  * seen another one, `missing` or `tampered` when what was published is damaged.
  */
-export async function recheck(options: RecheckOptions): Promise<void> {
+export async function recheck(options: RecheckOptions): Promise<Head> {
   const { store, ledger, published } = options;
+  const { origin } = ledger;
   // The ledger may grow meanwhile, written by an instance that has not ended. So what must be behind is read
   // before what must be ahead of it: published size, anchor, checkpoint, size.
   const before = store.published();
   const anchored = await newestPin(options);
   const note = await published("checkpoint");
   if (note === undefined) {
-    if (before === 0 && anchored === undefined) return;
-    throw new Fault("missing", `${ledger.origin}: its checkpoint is gone from the archive`, {
-      expected: `a tree of at least ${Math.max(before, anchored?.size ?? 0)} entries`,
-    });
+    const least = Math.max(before, anchored?.size ?? 0);
+    if (least > 0) throw lostCheckpoint(origin, least);
+    return store.head();
   }
   const { checkpoint } = await openCheckpoint(decoder.decode(note), ledger.keys);
-  const size = store.head().frontier.size;
-  const newest = Math.max(checkpoint.size, anchored?.size ?? 0);
-  if (size < newest) {
-    throw new Fault("rolled-back", `${ledger.origin}: storage is older than what was published`, {
-      expected: `at least ${newest} entries`,
-      found: `${size} entries`,
-    });
+  checkNoOlder(checkpoint, before);
+  const tree = await readTree(checkpoint, published);
+  if (anchored !== undefined && anchored.size <= tree.size) {
+    await checkExtends(anchored, checkpoint, published);
   }
-  if (checkpoint.size < before) {
-    throw new Fault("rolled-back", `${ledger.origin}: the archive is older than what storage has published`, {
-      expected: `at least ${before} entries`,
-      found: `${checkpoint.size} entries`,
-    });
-  }
-  await checkContinues(checkpoint, options);
-  if (anchored !== undefined) await checkAnchored(anchored, checkpoint, published);
+  // Published anew meanwhile: of what this tree lacks, storage may have let go. A newer checkpoint is there now.
+  if (store.published() > tree.size) return recheck(options);
+  // Nothing waits from here on: the head that is returned is the one that was compared.
+  const head = store.head();
+  checkContinues(head.frontier, tree, store, origin, anchored?.size);
+  if (anchored === undefined || anchored.size <= tree.size) return head;
+  throw new Fault("rolled-back", `${origin}: the archive is older than the newest anchor`, {
+    expected: `at least ${anchored.size} entries`,
+    found: `${tree.size} entries`,
+  });
 }
 
-/** Storage's tree must be the published tree with storage's newer leaves added. */
-async function checkContinues(
-  checkpoint: Checkpoint,
-  { store, ledger, published }: RecheckOptions,
-): Promise<void> {
+/** A ledger that has published has a checkpoint. */
+export function lostCheckpoint(origin: string, least: number): Fault {
+  return new Fault("missing", `${origin}: its checkpoint is gone from the archive`, {
+    expected: `a tree of at least ${least} entries`,
+  });
+}
+
+/** @throws Fault `rolled-back` when storage had published more before the checkpoint was read. */
+export function checkNoOlder({ origin, size }: Checkpoint, before: number): void {
+  if (size >= before) return;
+  throw new Fault("rolled-back", `${origin}: the archive is older than what storage has published`, {
+    expected: `at least ${before} entries`,
+    found: `${size} entries`,
+  });
+}
+
+/** The tree of a checkpoint, as far as it is needed to continue it. @throws Fault when its tiles do not make it up. */
+export async function readTree(checkpoint: Checkpoint, published: Get): Promise<Frontier> {
   const plan = planRoot(checkpoint.size);
   const tiles = await readTiles(published, plan.tiles);
-  if (!equalBytes(plan.root(tiles), checkpoint.root)) {
-    throw new Fault("tampered", `${ledger.origin}: the published tiles do not make up the signed root`);
+  if (equalBytes(plan.root(tiles), checkpoint.root)) return plan.frontier(tiles);
+  throw new Fault("tampered", `${checkpoint.origin}: the published tiles do not make up the signed root`);
+}
+
+/**
+ * A tree of storage's must be the published one with storage's newer leaves added. Those must be there: no newer
+ * tree may have been published.
+ * @param anchored the size of a tree that the world has seen besides.
+ */
+export function checkContinues(
+  frontier: Frontier,
+  tree: Frontier,
+  store: Store,
+  origin: string,
+  anchored = 0,
+): void {
+  const newest = Math.max(tree.size, anchored);
+  if (frontier.size < newest) {
+    throw new Fault("rolled-back", `${origin}: storage is older than what was published`, {
+      expected: `at least ${newest} entries`,
+      found: `${frontier.size} entries`,
+    });
   }
-  const { frontier } = store.head();
-  const newer = store.hashes(0, checkpoint.size, frontier.size);
-  if (store.published() > checkpoint.size) {
-    throw new Error(`${ledger.origin}: was published anew while it was checked; nothing is known yet`);
-  }
-  const continued = extend(plan.frontier(tiles), newer);
+  const continued = extend(tree, store.hashes(0, tree.size, frontier.size));
   if (continued.size === frontier.size && equalBytes(rootOf(continued), rootOf(frontier))) return;
-  throw new Fault("forked", `${ledger.origin}: storage does not continue the published tree`, {
-    expected: `a continuation of ${checkpoint.size} published entries`,
+  throw new Fault("forked", `${origin}: storage does not continue the published tree`, {
+    expected: `a continuation of ${tree.size} published entries`,
     found: `${frontier.size} entries of another tree`,
   });
 }
 
-async function checkAnchored(anchored: Checkpoint, checkpoint: Checkpoint, published: Get): Promise<void> {
-  if (anchored.size > checkpoint.size) {
-    throw new Fault("rolled-back", `${checkpoint.origin}: the archive is older than the newest anchor`, {
-      expected: `at least ${anchored.size} entries`,
-      found: `${checkpoint.size} entries`,
-    });
-  }
+async function checkExtends(anchored: Checkpoint, checkpoint: Checkpoint, published: Get): Promise<void> {
   const plan = planConsistency(anchored.size, checkpoint.size);
   checkConsistency({
     size1: anchored.size,

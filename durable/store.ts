@@ -106,24 +106,27 @@ export class Store {
   }
 
   /**
-   * Moves the head on from a tree of `from` entries.
-   * @throws Error when storage has moved meanwhile: another instance of this object has written.
+   * Moves the head on from one that storage must still have.
+   * @throws Error when it has not: another instance of this object has written, or storage was put back.
    */
-  moveHead(from: number, head: Head): void {
+  moveHead(from: Head, head: Head): void {
     const frontier = new Uint8Array(head.frontier.hashes.length * HASH_BYTES);
     head.frontier.hashes.forEach((hash, i) => {
       frontier.set(hash, i * HASH_BYTES);
     });
     const moved = this.#sql.all(
-      "UPDATE head SET size = ?, frontier = ?, chain = ?, at = ? WHERE size = ? RETURNING size",
+      "UPDATE head SET size = ?, frontier = ?, chain = ?, at = ? WHERE size = ? AND chain = ? RETURNING size",
       head.frontier.size,
       frontier,
       head.chain,
       head.at,
-      from,
+      from.frontier.size,
+      from.chain,
     );
-    if (moved.length !== 1)
-      throw new Error(`ledger: storage is no longer at size ${from}; nothing was written`);
+    if (moved.length === 1) return;
+    throw new Error(
+      `ledger: storage is no longer as it was at size ${from.frontier.size}; nothing was written`,
+    );
   }
 
   /** The size of the tree that was last published. */

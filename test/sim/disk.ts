@@ -26,6 +26,14 @@ export class Disk {
     this.alarmMs = image.alarmMs;
   }
 
+  /** Puts all that is there back to an old state, under whoever uses it. What was committed is confirmed first. */
+  putBack({ bytes, alarmMs }: Image): void {
+    this.confirm();
+    this.#statements.clear();
+    this.#database.deserialize(bytes);
+    this.alarmMs = alarmMs;
+  }
+
   /** All that is there, the unconfirmed included. */
   image(): Image {
     return { bytes: this.#database.serialize(), alarmMs: this.alarmMs };

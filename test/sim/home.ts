@@ -65,6 +65,12 @@ export class Home<O extends Running> {
     ) as O[];
   }
 
+  /** The present instance, if no other runs. */
+  get lone(): O | undefined {
+    const running = this.running();
+    return running.length === 1 && running[0] === this.#current ? running[0] : undefined;
+  }
+
   get alarmIsDue(): boolean {
     const { alarmMs } = this.disk;
     if (alarmMs === undefined || alarmMs > this.#around.schedule.nowMs) return false;
@@ -148,6 +154,13 @@ export class Home<O extends Running> {
     this.disk = new Disk(image);
     this.#use(this.disk);
     this.disk.alarmMs ??= this.#around.schedule.nowMs;
+  }
+
+  /** Puts the storage back to an old state, and whoever runs on it goes on. */
+  putBack(image: Image): void {
+    this.disk.putBack(image);
+    this.disk.alarmMs ??= this.#around.schedule.nowMs;
+    for (const { instance } of this.running()) if (!instance.fenced) instance.outpace();
   }
 
   /** Whatever runs beside the present instance ends. */

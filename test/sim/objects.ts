@@ -40,6 +40,7 @@ export class LedgerObject {
   readonly #ledger: Ledger;
   readonly #publish: () => Promise<number>;
   #armed = false;
+  #answered = 0;
 
   constructor(instance: Instance, setting: Setting) {
     this.instance = instance;
@@ -78,6 +79,11 @@ export class LedgerObject {
       system.publish({ store: this.#ledger.store, archive: bucket, name: LEDGER, origin: ORIGIN, signer });
   }
 
+  /** The size of the smallest tree that holds every place it has answered with: so much it knows to be there. */
+  get answered(): number {
+    return this.#answered;
+  }
+
   /** Whether it has stopped taking records. */
   get halted(): boolean {
     return this.#ledger.halted !== undefined;
@@ -87,6 +93,9 @@ export class LedgerObject {
     this.#arm();
     const placements = await this.#ledger.append(records);
     this.#arm();
+    for (const placement of placements) {
+      if ("index" in placement) this.#answered = Math.max(this.#answered, placement.index + 1);
+    }
     return placements;
   }
 

@@ -58,12 +58,30 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     profile: TROUBLE,
   },
   "the reload of the head after a throw": {
-    changes: [{ file: "durable/ledger.ts", find: "this.#head = undefined;", put: "" }],
+    changes: [{ file: "durable/ledger.ts", find: "this.#head = head;", put: "this.#head ??= head;" }],
     profile: TROUBLE,
+  },
+  "the comparison with the archive after a throw": {
+    changes: [
+      {
+        file: "durable/ledger.ts",
+        find: "this.#checking = undefined;\n      for (const { reject }",
+        put: "this.#head = this.store.head();\n      for (const { reject }",
+      },
+    ],
+    profile: RESTORES,
+  },
+  "the memory of what was committed, when storage was put back": {
+    changes: [{ file: "durable/ledger.ts", find: "checkFollows(this.#head, head);", put: "{}" }],
+    profile: RESTORES,
   },
   "the fence around the head": {
     changes: [
-      { file: "durable/store.ts", find: "WHERE size = ? RETURNING size", put: "WHERE ? >= 0 RETURNING size" },
+      {
+        file: "durable/store.ts",
+        find: "WHERE size = ? AND chain = ? RETURNING",
+        put: "WHERE ? >= 0 AND ? <> 0 RETURNING",
+      },
     ],
     profile: SHARED,
   },
@@ -89,12 +107,18 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
   },
   "the check of a cold start": {
     changes: [
-      { file: "durable/ledger.ts", find: "this.#options.recheck(this.store)", put: "Promise.resolve()" },
+      {
+        file: "durable/ledger.ts",
+        find: "this.#options.recheck(this.store)",
+        put: "Promise.resolve(this.store.head())",
+      },
     ],
     profile: RESTORES,
   },
   "the check before a publication": {
-    changes: [{ file: "durable/publish.ts", find: "if (checkpoint.size <= size) return;", put: "return;" }],
+    changes: [
+      { file: "durable/publish.ts", find: "if (checkpoint.size === before) return;", put: "return;" },
+    ],
     profile: CUT_OFF,
   },
   "the order of tiles and checkpoint": {

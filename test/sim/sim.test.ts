@@ -37,6 +37,7 @@ describe("100,000 steps in which everything goes wrong that can", () => {
   it("were steps in which something happened", () => {
     const rare = [
       "restore",
+      "put-back",
       "restore-anchor",
       "halted",
       "busy",

@@ -25,9 +25,14 @@ export interface Outcome {
 
 const START_MS = Date.parse("2026-11-21T05:22:22.000Z");
 
-/** How many steps there are between two calms, and how many a calm may take until all is settled. */
+/**
+ * How many steps there are between two calms, and how many a calm may take until all is settled: so many, and so
+ * many more for each record that waits for its answer when the calm begins. (Clients send about one record a
+ * step while other things happen, and a third of one with small limits.)
+ */
 const CALM_EVERY_STEPS = 4000;
 const CALM_STEPS_MAX = 10_000;
+const CALM_STEPS_PER_RECORD = 4;
 const SNAPSHOTS_MAX = 6;
 
 const LEAPS_MS = [60_000, 3_600_000, 86_400_000, 31 * 86_400_000];
@@ -66,8 +71,11 @@ class Simulation {
   readonly #stepMs: number;
   readonly #ledgerSnapshots: { readonly image: Image; readonly size: number }[] = [];
   readonly #anchorSnapshots: Image[] = [];
-  /** The state to go back to, and when, while the ledger's storage is an old one. */
-  #undo: { readonly image: Image; readonly step: number } | undefined;
+  /**
+   * The state to go back to, and when, while the ledger's storage is an old one; and whether only the instance
+   * that runs can know that it is.
+   */
+  #undo: { readonly image: Image; readonly step: number; readonly fragile: boolean } | undefined;
 
   constructor(system: System, seed: number, given?: Profile) {
     this.#random = new Random(seed);
@@ -171,6 +179,7 @@ class Simulation {
     const { profile } = this.#around;
     if (profile.restore > 0 && random.chance(0.005)) this.#snapshot();
     if (this.#undo !== undefined && this.schedule.step >= this.#undo.step) return this.#undoRestore();
+    if (this.#undo?.fragile) return false;
     const home: Home<Running> = random.chance(0.7) ? this.#ledger : this.#anchor;
     if (random.chance(profile.crash / 20)) return this.#note("deploy", () => this.#deploy());
     if (random.chance(profile.crash)) return this.#note("crash", () => home.crash());
@@ -190,7 +199,11 @@ class Simulation {
       });
     }
     if (random.chance(profile.restore))
-      return home === this.#ledger ? this.#restore() : this.#restoreAnchor();
+      return home === this.#anchor
+        ? this.#restoreAnchor()
+        : random.chance(0.5)
+          ? this.#restore()
+          : this.#putBack();
     return false;
   }
 
@@ -250,16 +263,45 @@ class Simulation {
     // What the dying instance left unconfirmed may have made the present state a newer one.
     if (size >= checkpointSize && size !== entries.length) return true;
     this.#count("restore");
-    this.schedule.note(`the ledger's storage is put back to ${size} entries, it had ${entries.length}`);
-    if (size < checkpointSize) {
-      this.#undo = {
-        image: this.#ledger.disk.image(),
-        step: this.schedule.step + this.#random.between(20, 600),
-      };
-      this.#checker.restoredSize = size;
-    }
+    if (size < checkpointSize) this.#restored(size);
     this.#ledger.restore(image);
     return true;
+  }
+
+  /**
+   * Puts the ledger's storage back to an old state while an instance runs on it and goes on: one that has lost no
+   * entry, which it must not mind, or one that has lost places which the instance has given out itself. Those it
+   * must remember, published or not. (One that had stood still since that old state could notice nothing.)
+   */
+  #putBack(): boolean {
+    const { entries } = this.#checker;
+    const lone = this.#ledger.lone;
+    const known = lone === undefined || lone.instance.fenced ? 0 : lone.answered;
+    const fit = this.#ledgerSnapshots.filter(
+      ({ size }) => size > 0 && (size < known || size === entries.length),
+    );
+    if (fit.length === 0 || this.#undo !== undefined) return false;
+    const { image, size } = this.#random.pick(fit);
+    this.#ledger.disk.confirm();
+    // What was not confirmed yet may have made the present state a newer one.
+    if (size >= known && size !== entries.length) return true;
+    this.#count("put-back");
+    if (size < entries.length) this.#restored(size, lone);
+    this.#ledger.putBack(image);
+    return true;
+  }
+
+  /**
+   * The ledger's storage is about to become an old one, for a while.
+   * @param witness the instance that runs on, if one does: unless the archive has seen more, only it can tell.
+   */
+  #restored(size: number, witness?: LedgerObject): void {
+    const fragile = size >= this.#checker.checkpointSize;
+    if (fragile) witness!.instance.sabotage = undefined;
+    const steps = this.#random.between(20, fragile ? 150 : 600);
+    this.schedule.note(`the ledger's storage is put back to ${size} entries`);
+    this.#undo = { image: this.#ledger.disk.image(), step: this.schedule.step + steps, fragile };
+    this.#checker.restoredSize = size;
   }
 
   #undoRestore(): boolean {
@@ -297,10 +339,10 @@ class Simulation {
       }
     }
     this.schedule.nowMs = Math.max(this.schedule.nowMs, checker.lastAtMs);
-    const lastStep = this.schedule.step + CALM_STEPS_MAX;
+    const stepsMax = CALM_STEPS_MAX + CALM_STEPS_PER_RECORD * this.#clients.waiting;
+    const lastStep = this.schedule.step + stepsMax;
     while (!this.#settled()) {
-      if (this.schedule.step >= lastStep)
-        checker.fail(`not settled in ${CALM_STEPS_MAX} steps: ${this.#state()}`);
+      if (this.schedule.step >= lastStep) checker.fail(`not settled in ${stepsMax} steps: ${this.#state()}`);
       await this.#step(() => this.#proceed());
     }
     checker.checkStorage(this.#ledger.disk);

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { APPEND_RECORDS_MAX, type Identity, Ledger, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
+import type { Store } from "../../durable/store.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { entryHash, parseEntry } from "../../src/receipt/entry.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
@@ -45,7 +46,7 @@ function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () =>
     now,
     random: count => crypto.getRandomValues(new Uint8Array(count)),
     breathe: () => new Promise(r => setImmediate(r)),
-    recheck: async () => {},
+    recheck: async (store: Store) => store.head(),
     ...more,
   });
 }
@@ -234,6 +235,22 @@ describe("the ledger", () => {
     expect(await ledger.append([record("late")])).toMatchObject([{ refused: "busy" }]);
     await Promise.all(calls);
     expect(placed((await ledger.append([record("late")]))[0]).index).toBe(POOL_RECORDS_MAX + 1);
+  });
+
+  it("counts into its pool who waits for storage to be compared with the archive", async () => {
+    const compared = Promise.withResolvers<void>();
+    const sql = openSqlite(":memory:");
+    const recheck = async (store: Store) => {
+      await compared.promise;
+      return store.head();
+    };
+    const ledger = openLedger(sql, undefined, { recheck });
+    const calls = Array.from({ length: POOL_RECORDS_MAX / APPEND_RECORDS_MAX }, (_, call) =>
+      ledger.append(Array.from({ length: APPEND_RECORDS_MAX }, (_, n) => record(`${call}-${n}`))),
+    );
+    expect(await ledger.append([record("late")])).toMatchObject([{ refused: "busy" }]);
+    compared.resolve();
+    expect((await Promise.all(calls)).flat().map(p => placed(p).index)).toContain(POOL_RECORDS_MAX);
   });
 
   it("refuses storage that belongs to another ledger", () => {

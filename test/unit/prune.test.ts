@@ -29,6 +29,8 @@ beforeEach(async () => {
 class DistantArchive extends MemoryArchive {
   /** Whether it can be read. */
   reachable = true;
+  /** What was read of it. */
+  reads: string[] = [];
   /** Whether the answers to deletions get lost. */
   deaf = false;
   /** What happens right after the next write, before its answer. */
@@ -36,6 +38,7 @@ class DistantArchive extends MemoryArchive {
 
   override async get(key: string) {
     if (!this.reachable) throw new Error("the archive is out of reach");
+    this.reads.push(key);
     return super.get(key);
   }
 
@@ -256,6 +259,16 @@ describe("an entry that only the archive has", () => {
     await expect(world.ledger.find(jti(7))).rejects.toThrow("out of reach");
     archive.reachable = true;
     expect(await world.ledger.append([record(7), record(600)])).toMatchObject([{ index: 7 }, { index: 600 }]);
+  });
+
+  it("shares one read of its bundle with the others of that bundle that are asked for meanwhile", async () => {
+    archive.reads = [];
+    const old = records(1, 512);
+    const placements = await Promise.all([world.ledger.append(old), world.ledger.append(old)]);
+    for (const found of placements) expect(found).toMatchObject(old.map((_, i) => ({ index: i + 1 })));
+    expect(await world.ledger.find(jti(300))).toHaveLength(1);
+    const [first, second] = [0, 1].map(n => `${LEDGER}/tile/entries/00${n}`);
+    expect(archive.reads).toEqual([first, second, second]);
   });
 
   it("is named when its bundle is gone from the archive", async () => {

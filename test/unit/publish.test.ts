@@ -95,4 +95,59 @@ describe("publishing", () => {
     expect(world.archive.objects.get(`${LEDGER}/tile/0/000.p/3`)).toBe(other);
     expect(world.archive.objects.has(`${LEDGER}/checkpoint`)).toBe(false);
   });
+
+  it("puts no checkpoint over one that its tree does not continue, nor any tile beside it", async () => {
+    // A first ledger of this name, on storage of its own, and a second, both new when they looked at the archive.
+    const [first, second] = [await createWorld(), await createWorld()];
+    await grow(first, 4);
+    await grow(second, 3);
+    await second.append({ ms: 99 }, {}, {});
+    await first.publish();
+    for (const [key, bytes] of first.archive.objects) second.archive.set(key, bytes);
+    const before = listing(second);
+    await expect(second.publish()).rejects.toMatchObject({ code: "forked" });
+    expect(listing(second)).toEqual(before);
+  });
+
+  it("goes on from a checkpoint of its own tree that storage has no note of", async () => {
+    class Deaf extends MemoryArchive {
+      deaf = false;
+      override async replace(key: string, bytes: Uint8Array, version: string): Promise<boolean> {
+        const put = await super.replace(key, bytes, version);
+        if (this.deaf) throw new Error("no answer");
+        return put;
+      }
+    }
+    const archive = new Deaf();
+    const world = await createWorld({ archive });
+    await grow(world, 300);
+    await world.publish();
+    world.ledger.prune();
+    await grow(world, 300);
+    archive.deaf = true;
+    await expect(world.publish()).rejects.toThrow("no answer");
+    expect(world.ledger.store.published()).toBe(301);
+    await grow(world, 300);
+    archive.deaf = false;
+    expect(await world.publish()).toBe(901);
+  });
+
+  it("publishes nothing while the archive is older than what was published already", async () => {
+    const world = await createWorld();
+    await grow(world, 2);
+    await world.publish();
+    const old = new Map(world.archive.objects);
+    await grow(world, 300);
+    await world.publish();
+    world.archive.objects.clear();
+    for (const [key, bytes] of old) world.archive.set(key, bytes);
+    await grow(world, 2);
+    await expect(world.publish()).rejects.toMatchObject({
+      code: "rolled-back",
+      message: expect.stringContaining("the archive is older than what storage has published"),
+    });
+    world.archive.objects.clear();
+    await expect(world.publish()).rejects.toMatchObject({ code: "missing" });
+    expect(world.archive.objects.size).toBe(0);
+  });
 });

@@ -111,11 +111,17 @@ function flipBit(bytes: Uint8Array): Uint8Array {
 class DistantArchive extends MemoryArchive {
   reachable = true;
   reads = 0;
+  /** What happens between the next read and its answer. */
+  afterNextGet: (() => Promise<unknown>) | undefined;
 
   override async get(key: string) {
     if (!this.reachable) throw new Error("the archive is out of reach");
     this.reads++;
-    return super.get(key);
+    const object = await super.get(key);
+    const after = this.afterNextGet;
+    this.afterNextGet = undefined;
+    await after?.();
+    return object;
   }
 }
 
@@ -170,6 +176,17 @@ describe("a ledger that starts where all is well", () => {
     const text = await issueAnchor(payload, await fixedKey("anchor"));
     state.anchors.set(ANCHOR, new TextEncoder().encode(text));
     await expectToGoOnAt(3, state);
+  });
+
+  it("goes on when its tree is published anew, and let go, while it looks", async () => {
+    const archive = new DistantArchive();
+    const state = await stateOf(300, 700, emptyState(archive));
+    const other = await createWorld(state);
+    archive.afterNextGet = async () => {
+      await other.publish();
+      other.ledger.prune();
+    };
+    await expectToGoOnAt(700, state);
   });
 
   it("looks at the archive once, however many records come", async () => {
@@ -384,6 +401,92 @@ describe("a ledger that starts while the archive is out of reach", () => {
     archive.reachable = false;
     const results = await Promise.allSettled([1, 2, 3].map(n => world.ledger.append([newRecord(n)])));
     expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  });
+});
+
+describe("a ledger whose storage is put back while it runs", () => {
+  /** A storage that can be put back under whoever uses it. */
+  function putBackSql(): Sql & { current: Sql } {
+    return {
+      current: openSqlite(":memory:"),
+      all(statement, ...values) {
+        return this.current.all(statement, ...values);
+      },
+      transaction(work) {
+        return this.current.transaction(work);
+      },
+    };
+  }
+
+  /** A ledger that runs, with so many entries, of which so many are published; then its storage becomes another. */
+  async function runOver(published: number, size: number, back: Sql): Promise<World> {
+    const sql = putBackSql();
+    const state = { ...emptyState(), sql };
+    if (published > 0) await stateOf(published, published, state);
+    const world = await grow(state, size);
+    sql.current = back;
+    return world;
+  }
+
+  async function expectHalt(world: World, size: number, code: FaultCode, reason: string): Promise<void> {
+    await expect(world.ledger.append([newRecord(900_000)])).rejects.toThrow(/storage is no longer/);
+    for (let round = 0; round < 2; round++) {
+      expect(await world.ledger.append([newRecord(900_001 + round)])).toMatchObject([{ refused: "halted" }]);
+    }
+    expect(world.ledger.halted).toMatchObject({ code, message: expect.stringContaining(reason) });
+    expect(world.ledger.store.head().frontier.size).toBe(size);
+  }
+
+  it("halts when the archive has seen more, and gives out no index twice", async () => {
+    for (const size of [1, 299]) {
+      const world = await runOver(300, 300, await storageOf(size));
+      await expectHalt(world, size, "rolled-back", "storage is older than what");
+    }
+  });
+
+  it("halts when only itself has seen more", async () => {
+    for (const [published, size] of [
+      [0, 250],
+      [300, 300],
+      [300, 349],
+    ] as const) {
+      const world = await runOver(published, 350, await storageOf(size));
+      await expectHalt(world, size, "rolled-back", "storage is older than what this instance has committed");
+    }
+  });
+
+  it("halts when storage has as many entries as it had, and others", async () => {
+    const world = await runOver(0, 300, await storageOf(300, { ms: 99 }));
+    await expectHalt(world, 300, "forked", "storage holds other entries than this instance has committed");
+  });
+
+  it("goes on when storage is put back to what it was", async () => {
+    const world = await runOver(0, 350, await storageOf(350));
+    expect(await world.ledger.append([newRecord(900_000)])).toMatchObject([{ index: 350 }]);
+    expect(world.ledger.halted).toBeUndefined();
+  });
+
+  it("looks at the archive again after a commit that failed, and only then", async () => {
+    const archive = new DistantArchive();
+    const { sql, ...others } = await stateOf(300, 300, emptyState(archive));
+    let full = false;
+    const all: Sql["all"] = (statement, ...values) => {
+      if (full && statement.startsWith("INSERT")) throw new Error("the disk is full");
+      return sql.all(statement, ...values);
+    };
+    archive.reads = 0;
+    const { world } = await restart({ ...others, sql: { ...sql, all } });
+    const { reads } = archive;
+    full = true;
+    await expect(world.ledger.append([newRecord(900_001)])).rejects.toThrow("the disk is full");
+    full = false;
+    archive.reachable = false;
+    await expect(world.ledger.append([newRecord(900_001)])).rejects.toThrow("the archive is out of reach");
+    archive.reachable = true;
+    expect(await world.ledger.append([newRecord(900_001)])).toMatchObject([{ index: 301 }]);
+    expect(archive.reads).toBe(2 * reads);
+    await world.ledger.append([newRecord(900_002)]);
+    expect(archive.reads).toBe(2 * reads);
   });
 });
 
