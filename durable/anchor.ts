@@ -27,8 +27,9 @@ import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { TILE_WIDTH, tileAt, tileHashes } from "../src/tlog/tile.ts";
 import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
-import type { Archive } from "./archive.ts";
+import { type Archive, putImmutable } from "./archive.ts";
 import type { Cosigner } from "./cosigner.ts";
+import type { Lock } from "./lock.ts";
 import type { Sql } from "./sql.ts";
 
 export interface AnchorOptions {
@@ -41,11 +42,20 @@ export interface AnchorOptions {
   readonly ledgers: readonly TrustedLedger[];
   readonly key: SigningKey;
   readonly now: () => number;
-  /** The evidence of the lock that is in force on the anchor store. */
-  readonly lock: AnchorPayload["lock"];
+  /** The lock on the anchor store. */
+  readonly lock: Lock;
+  /** Other stores that get every anchor as well, independent of the first. */
+  readonly copies?: readonly Copy[];
   readonly timestamps?: TimestampOptions;
   /** Who is asked to cosign what has grown, if anybody is. */
   readonly cosigner?: Cosigner;
+}
+
+export interface Copy {
+  /** What it is remembered by; never two of the same. */
+  readonly name: string;
+  readonly archive: Archive;
+  readonly lock: Lock;
 }
 
 /** Which anchors get a timestamp, and from whom. */
@@ -68,6 +78,8 @@ export class Anchorer {
   readonly #options: AnchorOptions;
   #refused: readonly Error[] = [];
   #unwitnessed: readonly Error[] = [];
+  #unlocked: readonly Error[] = [];
+  #uncopied: readonly Error[] = [];
   #missedTimestamp: Error | undefined;
 
   constructor(options: AnchorOptions) {
@@ -75,6 +87,8 @@ export class Anchorer {
     options.sql.all(
       "CREATE TABLE IF NOT EXISTS anchor (epoch INTEGER PRIMARY KEY, text TEXT NOT NULL, done INTEGER NOT NULL)",
     );
+    // How many anchors each copy has.
+    options.sql.all("CREATE TABLE IF NOT EXISTS copied (name TEXT PRIMARY KEY, count INTEGER NOT NULL)");
   }
 
   /**
@@ -85,17 +99,19 @@ export class Anchorer {
   async anchor(): Promise<number | undefined> {
     await this.#finish();
     await this.#catchUp();
+    await this.#copy();
     const last = await this.#last();
+    const locks = await this.#lookAtLocks(last?.payload.epoch);
     const { ledgers, refused } = await this.#look(last?.payload.ledgers ?? []);
     if (tellsNothingNew({ ledgers, refused }, last?.payload)) return last?.payload.epoch;
     const epoch = last === undefined ? 0 : last.payload.epoch + 1;
-    const { issuer, key, lock, now } = this.#options;
+    const { issuer, key, now } = this.#options;
     const time = new Date(now()).toISOString();
     const prev = last?.digest ?? FIRST_ANCHOR_PREV;
     const payload = {
       ...{ v: 1, iss: issuer, epoch, time, prev, ledgers },
       ...(refused.length > 0 && { refused }),
-      lock,
+      ...locks,
     };
     const text = await issueAnchor(await this.#stamp(payload), key);
     // Another writer may have gone on meanwhile. Then this anchor is not the next one any more, and never was.
@@ -107,13 +123,47 @@ export class Anchorer {
     );
     if (intent.length === 0) throw new Error(`anchor ${epoch}: was made by another writer meanwhile`);
     await this.#finish();
+    await this.#copy();
     return epoch;
   }
 
   /** What a person should look at after the newest attempt, although it was not in vain; the worst comes first. */
   get troubles(): readonly Error[] {
     const missed = this.#missedTimestamp;
-    return [...this.#refused, ...this.#unwitnessed, ...(missed === undefined ? [] : [missed])];
+    const others = [...this.#unlocked, ...this.#uncopied, ...this.#unwitnessed];
+    return [...this.#refused, ...others, ...(missed === undefined ? [] : [missed])];
+  }
+
+  /** The evidence of all locks. @param newest the epoch of the newest anchor. */
+  async #lookAtLocks(newest: number | undefined): Promise<Pick<AnchorPayload, "lock" | "copies">> {
+    const { lock, copies = [] } = this.#options;
+    const report = await lock.look(newest);
+    const reports = await Promise.all(copies.map(copy => copy.lock.look(newest)));
+    this.#unlocked = [report, ...reports].flatMap(({ troubles }) => troubles);
+    return {
+      lock: report.evidence,
+      ...(reports.length > 0 && { copies: reports.map(({ evidence }) => evidence) }),
+    };
+  }
+
+  /** Brings the other stores up to date. One that is out of reach stops nothing, and gets the rest later. */
+  async #copy(): Promise<void> {
+    const troubles: Error[] = [];
+    for (const copy of this.#options.copies ?? []) {
+      await this.#copyTo(copy).catch(error => troubles.push(error as Error));
+    }
+    this.#uncopied = troubles;
+  }
+
+  async #copyTo({ name, archive }: Copy): Promise<void> {
+    const { sql } = this.#options;
+    const [known] = sql.all("SELECT count FROM copied WHERE name = ?", name);
+    for (let epoch = (known?.count as number | undefined) ?? 0; epoch <= (this.latest() ?? -1); epoch++) {
+      const text = await this.#read(epoch);
+      if (text === undefined) throw new Fault("missing", `anchor ${epoch}: is gone from the anchor store`);
+      await putImmutable(archive, formatAnchorPath(epoch), encoder.encode(text));
+      sql.all("INSERT OR REPLACE INTO copied VALUES (?, ?)", name, epoch + 1);
+    }
   }
 
   /** Looks at every ledger. One that is refused keeps the pin that it had, if it had one. */

@@ -4,7 +4,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { AnchorStatus, Ledger as EdgeLedger, LedgerStatus, Trouble } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
 import type { Vault as EdgeVault } from "../src/edge/vault.ts";
-import { bucketArchive, objectSql } from "../src/hosts/stores.ts";
+import { bucketArchive, lockedBucket, objectSql } from "../src/hosts/stores.ts";
 import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
 import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import type { Placement } from "../src/receipt/placement.ts";
@@ -13,12 +13,16 @@ import type { Trust } from "../src/receipt/trust.ts";
 import { decodeBase64 } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
-import { Anchorer, readNewestAnchor } from "./anchor.ts";
+import { Anchorer, type AnchorOptions, readNewestAnchor } from "./anchor.ts";
+import type { Archive } from "./archive.ts";
 import { Cosigner } from "./cosigner.ts";
 import { Ledger } from "./ledger.ts";
+import { BucketLock, type Lock, ObjectLock, plainLock } from "./lock.ts";
+import { ObjectLockStore } from "./objectlock.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
+import type { Sql } from "./sql.ts";
 import { requestTimestamp } from "./timestamper.ts";
 import { Vault } from "./vault.ts";
 
@@ -33,6 +37,10 @@ export interface Env {
   readonly CHECKPOINT_KEY: string;
   readonly ANCHOR_KEY: string;
   readonly OPERATOR_TOKEN_SHA256?: string;
+  /** May read the anchor bucket's lock rules, and nothing else. */
+  readonly LOCK_API_TOKEN?: string;
+  readonly ANCHOR_S3_KEY_ID?: string;
+  readonly ANCHOR_S3_SECRET?: string;
 }
 
 /** The names of all bindings; the compiler sees to it that none is left out. */
@@ -46,6 +54,9 @@ const BINDINGS = {
   CHECKPOINT_KEY: true,
   ANCHOR_KEY: true,
   OPERATOR_TOKEN_SHA256: true,
+  LOCK_API_TOKEN: true,
+  ANCHOR_S3_KEY_ID: true,
+  ANCHOR_S3_SECRET: true,
 } satisfies Record<keyof Env, true>;
 
 /** How long after an append its publication is due, in ms: one checkpoint a second at the most. */
@@ -99,6 +110,60 @@ function readPolicy(env: Env): Policy {
   return parsePolicy(Object.fromEntries(Object.entries(env).filter(([name]) => !(name in BINDINGS))));
 }
 
+/** Where the anchors lie. @throws Error that names what is missing. */
+export function openAnchorStore(env: Env, policy: Policy): Archive {
+  const { s3 } = policy.anchor;
+  return s3?.role === "store" ? openObjectLock(env, s3) : bucketArchive(env.ANCHORS);
+}
+
+/** The store of the anchors and its lock, and the other stores that get them. @throws as openAnchorStore. */
+function openAnchorStores(
+  env: Env,
+  policy: Policy,
+  sql: Sql,
+): Pick<AnchorOptions, "anchors" | "lock" | "copies"> {
+  const { s3 } = policy.anchor;
+  const anchors = openAnchorStore(env, policy);
+  if (s3 === undefined) return { anchors, lock: openLock(env, policy, sql) };
+  const archive = openObjectLock(env, s3);
+  const lock = new ObjectLock(archive, Date.now);
+  if (s3.role === "store") return { anchors, lock };
+  return { anchors, lock: openLock(env, policy, sql), copies: [{ name: s3.url, archive, lock }] };
+}
+
+function openObjectLock(env: Env, s3: NonNullable<Policy["anchor"]["s3"]>): ObjectLockStore {
+  const { ANCHOR_S3_KEY_ID: accessKeyId, ANCHOR_S3_SECRET: secretAccessKey } = env;
+  if (!accessKeyId || !secretAccessKey) {
+    throw new Error("vars.anchor.s3 needs the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET");
+  }
+  return new ObjectLockStore({
+    url: s3.url,
+    region: s3.region,
+    ...{ accessKeyId, secretAccessKey },
+    retentionMs: s3.retention_days * DAY_MS,
+    now: Date.now,
+    fetch: request => fetch(request),
+  });
+}
+
+/** The lock of the anchor bucket, as far as this worker may know of it. */
+function openLock(env: Env, { lock }: Policy, sql: Sql): Lock {
+  const rulesUrl = lock?.rules_url;
+  const token = env.LOCK_API_TOKEN;
+  if ((rulesUrl === undefined) !== !token) {
+    throw new Error("vars.lock.rules_url and the secret LOCK_API_TOKEN are of no use without each other");
+  }
+  if (rulesUrl === undefined || !token) return plainLock(lock?.local ? "local" : "none");
+  return new BucketLock({
+    sql,
+    bucket: lockedBucket(env.ANCHORS),
+    ...{ rulesUrl, token },
+    retentionSeconds: (lock!.retention_days ?? Number.POSITIVE_INFINITY) * (DAY_MS / 1000),
+    now: Date.now,
+    fetch: (url, init) => fetch(url, init),
+  });
+}
+
 /** One ledger. Its name is the ledger's name in the policy. */
 export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
   #ledger!: Ledger;
@@ -118,7 +183,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       const archive = bucketArchive(env.ARCHIVE);
       const published = async (path: string) => (await archive.get(`${name}/${path}`))?.bytes;
       const newestAnchor = async () =>
-        readNewestAnchor(bucketArchive(env.ANCHORS), (await anchorObject(env).status()).latest);
+        readNewestAnchor(openAnchorStore(env, policy), (await anchorObject(env).status()).latest);
       this.#ledger = new Ledger({
         sql: objectSql(ctx.storage),
         issuer: policy.issuer,
@@ -234,12 +299,11 @@ export class AnchorObject extends DurableObject<Env> {
       this.#anchorer = new Anchorer({
         sql: objectSql(ctx.storage),
         archive: bucketArchive(env.ARCHIVE),
-        anchors: bucketArchive(env.ANCHORS),
+        ...openAnchorStores(env, policy, objectSql(ctx.storage)),
         issuer: policy.issuer,
         ledgers: trust.ledgers,
         key: anchorKey,
         now: Date.now,
-        lock: { kind: "none" },
         ...(witnesses && {
           cosigner: new Cosigner({
             sql: objectSql(ctx.storage),

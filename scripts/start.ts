@@ -51,7 +51,7 @@ async function main(args: string[]): Promise<void> {
   const { prefix } = await orUsage(() => parsePolicy(vars));
   const workerd = await startWorkerd({
     config,
-    bindings: { ...vars, ...keys },
+    bindings: { ...vars, ...keys, ...givenSecrets() },
     host: settings.host,
     port: Number(issuer.port || 80),
     storage: join(settings.state, "storage"),
@@ -155,7 +155,21 @@ async function probePort(host: string, port: number): Promise<number> {
 /** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine, and no front. */
 function localVars(vars: Record<string, unknown>, issuer: string, upstream: string): Record<string, unknown> {
   const [first, ...others] = Array.isArray(vars.routes) ? vars.routes : [];
-  return { ...vars, issuer, client_address: "none", routes: [{ ...first, upstream }, ...others] };
+  // Nothing here is locked, and no API could tell of it: the anchors say so.
+  const { rules_url: _, ...lock } = (vars.lock ?? { retention_days: 1 }) as Record<string, unknown>;
+  return {
+    ...vars,
+    issuer,
+    client_address: "none",
+    lock: { ...lock, local: true },
+    routes: [{ ...first, upstream }, ...others],
+  };
+}
+
+/** The secrets that nobody can make up here: those of other services, from the environment. */
+function givenSecrets(): Record<string, string> {
+  const names = ["ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"] as const;
+  return Object.fromEntries(names.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
 /** Ends this process with workerd: in good order when told to, as a failure when workerd ends by itself. */

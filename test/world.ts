@@ -1,10 +1,11 @@
 // A small world for tests: a real ledger, publisher and anchor writer over SQLite in memory and an archive
 // in a Map, with fixed keys and a clock that the test moves.
 import { createHash, createPrivateKey } from "node:crypto";
-import { Anchorer, readNewestAnchor, type TimestampOptions } from "../durable/anchor.ts";
+import { Anchorer, type Copy, readNewestAnchor, type TimestampOptions } from "../durable/anchor.ts";
 import type { Archive, Versioned } from "../durable/archive.ts";
 import type { Cosigner } from "../durable/cosigner.ts";
 import { Ledger } from "../durable/ledger.ts";
+import { type Lock, plainLock } from "../durable/lock.ts";
 import { publish } from "../durable/publish.ts";
 import { recheck } from "../durable/recheck.ts";
 import type { Sql } from "../durable/sql.ts";
@@ -87,6 +88,8 @@ export interface WorldOptions {
   readonly policy?: string;
   readonly startMs?: number;
   readonly cosigner?: Cosigner;
+  readonly lock?: Lock;
+  readonly copies?: readonly Copy[];
   readonly timestamps?: TimestampOptions;
   readonly timestampers?: readonly Uint8Array[];
 }
@@ -110,7 +113,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     ledgers: [trusted],
     key: anchorKey,
     now: () => now,
-    lock: { kind: "none" },
+    lock: options.lock ?? plainLock("none"),
+    ...(options.copies && { copies: options.copies }),
     ...(options.cosigner && { cosigner: options.cosigner }),
     ...(options.timestamps && { timestamps: options.timestamps }),
   });

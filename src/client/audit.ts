@@ -5,6 +5,7 @@
 // next anchor pins. What holds is counted, what does not becomes a problem with a code and a place.
 import {
   type Anchor,
+  type AnchorPayload,
   digestAnchor,
   FIRST_ANCHOR_PREV,
   formatAnchorPath,
@@ -17,6 +18,7 @@ import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
+import { type Stretch, Stretches, standingOf } from "./standing.ts";
 import { type LedgerReport, LedgerWalk } from "./walk.ts";
 
 export interface AuditOptions {
@@ -44,6 +46,10 @@ export interface AuditReport {
     /** The newest of them. */
     readonly newest?: { readonly epoch: number; readonly time: string };
     readonly timestamps?: TimestampReport;
+    /** The evidence of the locks in the newest of them. */
+    readonly locks: readonly AnchorPayload["lock"][];
+    /** What they have to show, by stretches of anchors that show the same. */
+    readonly stretches: readonly Stretch[];
   };
   readonly ledgers: readonly LedgerReport[];
   /** Ledgers that anchors pin, but that the trust document does not name: they were not audited. */
@@ -81,7 +87,16 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
   await anchors.begin();
   for (const walk of walks.values()) await walk.begin();
   for (const pin of await anchors.peekNewest()) await walks.get(pin.origin)?.expect(pin);
-  for await (const { anchor, place } of anchors.read()) {
+  const stretches = new Stretches();
+  for await (const { anchor, place, chained, timestamped } of anchors.read()) {
+    await findings.check(place, async () => {
+      stretches.add(
+        anchor.payload.epoch,
+        await standingOf(anchor, chained, timestamped, trust).catch(error => {
+          throw located(error, place.path);
+        }),
+      );
+    });
     reportRefused(anchor, place, findings, refused);
     for (const pin of anchor.payload.ledgers) {
       const walk = walks.get(pin.origin);
@@ -90,6 +105,7 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
     }
   }
   for (const walk of walks.values()) await walk.finish();
+  requireQuorum(stretches.list.at(-1), findings);
   const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
   return {
     outcome: decide(findings, isKnown),
@@ -97,12 +113,23 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
       count: anchors.count,
       ...(anchors.newest && { newest: anchors.newest }),
       ...(anchors.timestamps && { timestamps: anchors.timestamps }),
+      locks: anchors.locks,
+      stretches: stretches.list,
     },
     ledgers: [...walks.values()].map(walk => walk.report()),
     unnamedOrigins: [...unnamed],
     problems: findings.problems,
     problemCount: findings.count,
   };
+}
+
+/** Only the newest anchor must have the policy's quorum: a witness that was away for a while is no contradiction. */
+function requireQuorum(newest: Stretch | undefined, findings: Findings): void {
+  if (newest?.quorum !== false) return;
+  const path = formatAnchorPath(newest.last);
+  const message = `${path}: what it pins is cosigned by fewer witnesses than your policy asks for`;
+  const found = newest.witnesses.join(", ") || "no cosignature by a known witness";
+  findings.add("quorum-not-met", { path, epoch: newest.last }, message, { found });
 }
 
 /**
@@ -142,6 +169,16 @@ async function openKept(text: string | undefined, trust: Trust): Promise<Anchor 
   return undecidedIfFaulty("the anchor that you kept", () => openAnchor(text, trust.anchorKeys));
 }
 
+/** An anchor that holds. */
+interface AnchorFound {
+  readonly anchor: Anchor;
+  readonly place: Place;
+  /** Whether it names the anchor before it. */
+  readonly chained: boolean;
+  /** Who of the trusted authorities has timestamped it. */
+  readonly timestamped: string | undefined;
+}
+
 /** The chain of anchors. */
 class AnchorWalk {
   readonly #archive: Archive;
@@ -155,6 +192,8 @@ class AnchorWalk {
   count = 0;
   newest: { readonly epoch: number; readonly time: string } | undefined;
   timestamps: TimestampReport | undefined;
+  /** The evidence of the locks in the newest of them. */
+  locks: readonly AnchorPayload["lock"][] = [];
 
   constructor(archive: Archive, trust: Trust, findings: Findings, kept: Anchor | undefined) {
     this.#archive = archive;
@@ -185,7 +224,7 @@ class AnchorWalk {
   }
 
   /** The anchors that hold, in the order of their epochs. */
-  async *read(): AsyncGenerator<{ anchor: Anchor; place: Place }> {
+  async *read(): AsyncGenerator<AnchorFound> {
     let epoch = 0;
     while (epoch <= this.#last) {
       const text = await this.#get(epoch);
@@ -198,9 +237,14 @@ class AnchorWalk {
       await this.#findings.check(place, async () => {
         anchor = await this.#open(text, epoch, place.path);
       });
-      if (anchor?.timestamp !== undefined) await this.#checkTimestamp(anchor, place);
+      const timestamped =
+        anchor?.timestamp === undefined ? undefined : await this.#checkTimestamp(anchor, place);
+      const chained = anchor?.payload.prev === this.#prev;
       this.#prev = anchor?.digest;
-      if (anchor !== undefined) yield { anchor, place };
+      if (anchor !== undefined) {
+        this.locks = [anchor.payload.lock, ...(anchor.payload.copies ?? [])];
+        yield { anchor, place, chained, timestamped };
+      }
       epoch++;
     }
   }
@@ -232,7 +276,8 @@ class AnchorWalk {
   }
 
   /** A timestamp that does not hold is a problem of its own: the anchor stands without it. */
-  async #checkTimestamp(anchor: Anchor, place: Place): Promise<void> {
+  async #checkTimestamp(anchor: Anchor, place: Place): Promise<string | undefined> {
+    let by: string | undefined;
     const { count, unknown, newest } = this.timestamps ?? { count: 0, unknown: 0 };
     this.timestamps = { count, unknown, ...(newest && { newest }) };
     await this.#findings.check(place, async () => {
@@ -243,7 +288,9 @@ class AnchorWalk {
         timestamp === undefined
           ? { count, unknown: unknown + 1, ...(newest && { newest }) }
           : { count: count + 1, unknown, newest: { epoch: anchor.payload.epoch, ...timestamp } };
+      by = timestamp?.by;
     });
+    return by;
   }
 
   #requireKept(text: string, epoch: number, path: string): void {

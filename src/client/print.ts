@@ -10,6 +10,7 @@ import type { AuditReport, TimestampReport } from "./audit.ts";
 import type { Problem } from "./findings.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { PolicyExplanation, PolicyReading } from "./platform.ts";
+import { describeLock, type Stretch } from "./standing.ts";
 import type { TrustSource } from "./trust.ts";
 import type { LedgerReport } from "./walk.ts";
 
@@ -124,6 +125,8 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
     ["trust", describeSource(source)],
     ["anchors", `${anchors.count} hold${newest ?? ""}`],
     ...describeTimestamps(anchors.timestamps),
+    ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
+    ...describeWitnesses(anchors.stretches),
     ...ledgers.flatMap(describeLedger),
     ...unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
@@ -154,6 +157,14 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
       })),
     },
   };
+}
+
+/** Who has cosigned, where the trust document asks for anybody. */
+function describeWitnesses(stretches: readonly Stretch[]): Row[] {
+  const newest = stretches.at(-1);
+  if (newest?.quorum === undefined) return [];
+  const names = newest.witnesses.join(", ") || "nobody";
+  return [["witnesses", `${names}, since epoch ${newest.first}`]];
 }
 
 function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {

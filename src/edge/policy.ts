@@ -176,6 +176,17 @@ const PolicySchema = v.strictObject({
         v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)),
         60,
       ),
+      /** A bucket under S3 Object Lock; its keys are the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET. */
+      s3: v.optional(
+        v.strictObject({
+          /** The bucket's URL. */
+          url: v.pipe(HttpUrl, v.regex(/[^/]$/, "expected the URL of a bucket, without a slash at its end")),
+          region: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/)), "us-east-1"),
+          retention_days: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(36_500)),
+          /** `copy`: every anchor goes there as well; `store`: the anchors lie there and nowhere else. */
+          role: v.optional(v.picklist(["copy", "store"]), "copy"),
+        }),
+      ),
       /** Witnesses that are asked to cosign what an anchor pins. */
       witnesses: v.optional(
         v.strictObject({
@@ -212,6 +223,10 @@ const PolicySchema = v.strictObject({
       v.strictObject({
         retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
         retention: v.optional(v.literal("indefinite")),
+        /** Where Cloudflare's API tells the anchor bucket's lock rules; read with the secret LOCK_API_TOKEN. */
+        rules_url: v.optional(HttpUrl),
+        /** Whether the anchors lie on this machine, where nothing is locked; `npm start` says so. */
+        local: v.optional(v.boolean(), false),
       }),
       v.check(
         ({ retention_days, retention }) => (retention_days === undefined) !== (retention === undefined),

@@ -1,5 +1,5 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
-import { ANCHOR_OBJECT, type Env, openEnvironment } from "../../durable/objects.ts";
+import { ANCHOR_OBJECT, type Env, openAnchorStore, openEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
@@ -70,7 +70,7 @@ export default {
 async function start(env: Env): Promise<App> {
   const { policy, trust, receiptKey } = await openEnvironment(env);
   const archive = bucketArchive(env.ARCHIVE);
-  const anchors = bucketArchive(env.ANCHORS);
+  const anchors = openAnchorStore(env, policy);
   return createApp({
     policy,
     trust,

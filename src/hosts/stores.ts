@@ -1,5 +1,6 @@
 // The storage ports over what Cloudflare offers: an object's SQLite, and R2 buckets.
 import type { Archive } from "../../durable/archive.ts";
+import type { LockedBucket } from "../../durable/lock.ts";
 import type { Sql, SqlRow, SqlValue } from "../../durable/sql.ts";
 
 export function objectSql(storage: DurableObjectStorage): Sql {
@@ -30,9 +31,7 @@ export function bucketArchive(bucket: R2Bucket): Archive {
         ? undefined
         : { bytes: new Uint8Array(await object.arrayBuffer()), version: object.etag };
     },
-    async putIfAbsent(key, bytes) {
-      return (await bucket.put(key, bytes, { onlyIf: { etagDoesNotMatch: "*" } })) !== null;
-    },
+    putIfAbsent: (key, bytes) => putOnce(bucket, key, bytes),
     async replace(key, bytes, version) {
       return (await bucket.put(key, bytes, { onlyIf: { etagMatches: version } })) !== null;
     },
@@ -40,4 +39,29 @@ export function bucketArchive(bucket: R2Bucket): Archive {
       await bucket.delete([...keys]);
     },
   };
+}
+
+/** The same bucket, with what its lock must refuse: only a canary is ever treated so. */
+export function lockedBucket(bucket: R2Bucket): LockedBucket {
+  return {
+    putIfAbsent: (key, bytes) => putOnce(bucket, key, bytes),
+    async overwrite(key, bytes) {
+      await bucket.put(key, bytes);
+    },
+    delete: key => bucket.delete(key),
+  };
+}
+
+/** R2's code for an object that a lock rule holds: it is there, then. */
+const LOCKED = /\b10069\b/;
+
+async function putOnce(bucket: R2Bucket, key: string, bytes: Uint8Array): Promise<boolean> {
+  // R2 refuses the object if it is not what was hashed here.
+  const sha256 = await crypto.subtle.digest("SHA-256", bytes);
+  try {
+    return (await bucket.put(key, bytes, { onlyIf: { etagDoesNotMatch: "*" }, sha256 })) !== null;
+  } catch (error) {
+    if (LOCKED.test((error as Error).message)) return false;
+    throw error;
+  }
 }

@@ -25,6 +25,8 @@ const PinSchema = v.looseObject({
   checkpoint: v.string(),
 });
 
+const LockSchema = v.looseObject({ kind: v.string() });
+
 const RefusedSchema = v.looseObject({
   origin: v.pipe(v.string(), v.minLength(1)),
   /** The code of the Fault, as far as the reader knows it. */
@@ -43,7 +45,9 @@ const PayloadSchema = v.looseObject({
   /** The ledgers that contradicted what was anchored of them: they keep their last pin, if they had one. */
   refused: v.optional(v.array(RefusedSchema)),
   /** The evidence of the lock that was in force when this was written. */
-  lock: v.looseObject({ kind: v.string() }),
+  lock: LockSchema,
+  /** The same of the other stores that get every anchor. */
+  copies: v.optional(v.array(LockSchema)),
   /** An RFC 3161 token in standard base64, over the payload as it is without this, its last member. */
   timestamp: v.optional(v.strictObject({ token: v.string() })),
 });

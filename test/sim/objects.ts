@@ -1,7 +1,9 @@
 // The objects around the code under simulation, as thin as their models in durable/objects.ts and with the
 // same order of steps: calls come in, alarms are kept, nothing is decided.
+
 import type { Anchorer } from "../../durable/anchor.ts";
 import type { Ledger } from "../../durable/ledger.ts";
+import { plainLock } from "../../durable/lock.ts";
 import type { SigningKey } from "../../src/receipt/key.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
 import type { TrustedLedger } from "../../src/receipt/trust.ts";
@@ -161,7 +163,7 @@ export class AnchorObject {
         sign: message => instance.pause("sign").then(() => anchorKey.sign(message)),
       },
       now: () => instance.now(),
-      lock: { kind: "none" },
+      lock: plainLock("none"),
     });
   }
 

@@ -11,7 +11,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/receipt": ["src/tlog", HASH, "asn1js", "jose", "uuid", "valibot"],
   "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "valibot"],
   "src/client": ["src/receipt", "src/tlog", HASH, "commander", "valibot"],
-  durable: ["src/receipt", "src/tlog"],
+  durable: ["src/receipt", "src/tlog", HASH, "aws4fetch", "@rgrove/parse-xml", "valibot"],
 };
 
 const PLATFORM = /^(node|cloudflare|bun|deno):|^(bun|miniflare|wrangler)$/;

@@ -53,7 +53,12 @@ describe("an archive that nobody altered", () => {
     const report = await auditAltered(() => {});
     expect(report.problems).toEqual([]);
     expect(report.outcome).toBe("proven");
-    expect(report.anchors).toEqual({ count: 6, newest: { epoch: 5, time: expect.any(String) } });
+    expect(report.anchors).toEqual({
+      count: 6,
+      newest: { epoch: 5, time: expect.any(String) },
+      locks: [{ kind: "none" }],
+      stretches: [{ first: 0, last: 5, chained: true, locks: ["none"], witnesses: [] }],
+    });
     expect(report.ledgers).toMatchObject([
       {
         name: LEDGER,

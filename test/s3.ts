@@ -1,0 +1,94 @@
+// A stand-in for an S3 bucket with Object Lock, over HTTP: versions, delete markers, COMPLIANCE retention, and a
+// service that honours If-None-Match or, as Ceph does, ignores it. It checks no signature; the real thing does, in
+// test/long/objectlock.long.ts.
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+
+export interface S3Version {
+  readonly key: string;
+  readonly id: string;
+  /** Undefined is a delete marker. */
+  readonly bytes: Buffer | undefined;
+  readonly mode: string | undefined;
+  readonly until: string | undefined;
+}
+
+export class S3 {
+  /** The oldest first. */
+  readonly versions: S3Version[] = [];
+  honoursConditions = true;
+  keepsVersions = true;
+  /** How many versions one page of a listing has. */
+  pageSize = 2;
+  /** The status that every request is answered with instead, if any. */
+  trouble: number | undefined;
+  url = "";
+
+  async start(): Promise<() => void> {
+    const server = createServer((request, response) => this.#answer(request, response)).listen(
+      0,
+      "127.0.0.1",
+    );
+    await once(server, "listening");
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/anchors`;
+    return () => {
+      server.close();
+      server.closeAllConnections();
+    };
+  }
+
+  put(key: string, bytes: Buffer | undefined, headers: Record<string, unknown> = {}): string {
+    const id = randomUUID();
+    const mode = headers["x-amz-object-lock-mode"] as string | undefined;
+    const until = headers["x-amz-object-lock-retain-until-date"] as string | undefined;
+    this.versions.push({ key, id, bytes, mode, until });
+    return id;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await buffer(request);
+    const { pathname, searchParams } = new URL(request.url!, "http://s3");
+    const key = pathname.slice("/anchors/".length);
+    if (this.trouble !== undefined) {
+      return void response.writeHead(this.trouble).end("<Error><Code>AccessDenied</Code></Error>");
+    }
+    if (searchParams.has("versions")) return void response.end(this.#list(searchParams));
+    const version = this.versions.find(({ id }) => id === searchParams.get("versionId"));
+    if (request.method === "PUT") {
+      const taken = this.versions.findLast(version => version.key === key)?.bytes !== undefined;
+      if (taken && this.honoursConditions && request.headers["if-none-match"] === "*") {
+        return void response.writeHead(412).end();
+      }
+      const id = this.put(key, body, request.headers);
+      return void response.writeHead(200, this.keepsVersions ? { "x-amz-version-id": id } : {}).end();
+    }
+    if (version?.bytes === undefined) return void response.writeHead(404).end();
+    response.writeHead(200, {
+      "content-length": version.bytes.length,
+      ...(version.mode && { "x-amz-object-lock-mode": version.mode }),
+      ...(version.until && { "x-amz-object-lock-retain-until-date": version.until }),
+    });
+    response.end(request.method === "HEAD" ? undefined : version.bytes);
+  }
+
+  /** A page of ListObjectVersions: keys in order, the versions of each the newest first. */
+  #list(query: URLSearchParams): string {
+    const all = this.versions
+      .filter(({ key }) => key.startsWith(query.get("prefix")!))
+      .toReversed()
+      .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+    const after = all.findIndex(({ id }) => id === query.get("version-id-marker")) + 1;
+    const page = all.slice(after, after + this.pageSize);
+    const last = page.at(-1);
+    const truncated = after + page.length < all.length;
+    const elements = page.map(({ key, id, bytes }) => {
+      const name = bytes === undefined ? "DeleteMarker" : "Version";
+      return `<${name}><Key>${key}</Key><VersionId>${id}</VersionId></${name}>`;
+    });
+    const next = `<NextKeyMarker>${last?.key}</NextKeyMarker><NextVersionIdMarker>${last?.id}</NextVersionIdMarker>`;
+    return `<?xml version="1.0" encoding="UTF-8"?><ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>anchors</Name><IsTruncated>${truncated}</IsTruncated>${truncated ? next : ""}${elements.join("")}</ListVersionsResult>`;
+  }
+}
