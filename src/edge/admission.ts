@@ -11,6 +11,8 @@ export interface Refusal {
   readonly title: string;
   /** What went wrong; in the record as well as in the answer, so it quotes nothing that might be private. */
   readonly error: string;
+  /** What else the answer says in its header. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A request as it was let in, or not. */

@@ -16,6 +16,7 @@ import {
 import { encodeBase64url } from "../tlog/base64.ts";
 import { BodyDigest } from "./body.ts";
 import { type FieldValue, pickHeaders, pickMembers, type Side } from "./fields.ts";
+import type { Identity } from "./identity.ts";
 import type { Policy, Route } from "./policy.ts";
 import { hidePrivate, type Privacy, privacyOf } from "./privacy.ts";
 import { makeTrace, type Trace } from "./trace.ts";
@@ -58,6 +59,7 @@ export class Exchange {
   readonly #private: Record<string, unknown>;
   readonly #privacy: Privacy;
   readonly #picked: Record<string, FieldValue>;
+  #identity: Identity | undefined;
   #hasEnded = false;
   #commitment: { _sd_alg: "sha-256"; _sd: string[] } | undefined;
 
@@ -111,7 +113,19 @@ export class Exchange {
     return this.#privacy.members.length + this.#privacy.fields.length > 0;
   }
 
-  /** What opens the private fields: for the operator's copy. */
+  /** Says who calls: before the first record, because all records of an exchange commit to the same values. */
+  identify(identity: Identity): void {
+    if (this.#commitment !== undefined) throw new Error("an exchange is identified before it is recorded");
+    this.#identity = identity;
+    this.#private.sub = identity.sub;
+  }
+
+  /** Who calls, as far as it was established. */
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  /** What opens the private fields: for the operator's copy, once it is known who calls. */
   get opening(): Opening {
     return { jti: this.jti, seed: this.seed, fields: this.#private };
   }
@@ -130,6 +144,7 @@ export class Exchange {
       ms: now - this.#began,
       ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
       policy: this.#policy.hash,
+      ...(this.#identity && { auth: this.#identity.auth }),
       req: { ...this.#request, ...this.requestBody.read() },
       ...this.#response(stage, status),
       ...(seen.ws === undefined ? {} : { ws: seen.ws }),

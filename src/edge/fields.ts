@@ -28,7 +28,7 @@ export type FieldRules = Readonly<Record<string, FieldRule>>;
 
 /** Field names that hold credentials: no route may pick them. */
 const CREDENTIALS =
-  /^((proxy-)?authorization|(set-)?cookie2?|x-api-key|api-key|x-auth-token|x-csrf-token|x-amz-security-token|cf-access-jwt-assertion|cf-access-client-secret)$/;
+  /^((proxy-)?authorization|(set-)?cookie2?|x-api-key|api-key|x-auth-token|x-csrf-token|x-amz-security-token|cf-access-jwt-assertion|cf-access-client-secret|signature(-input)?|client-cert(-chain)?|cf-client-cert-.*)$/;
 
 /** Field names that hold what is private by default: they may be picked only as private ones. */
 const PERSONAL =

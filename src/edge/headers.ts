@@ -79,6 +79,13 @@ export function exposeOwn(headers: Headers): void {
 
 const EXPOSED = "Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link";
 
+/** Takes out fields by their lower-case names, also as spelled with _ for -: some upstreams take one for the other. */
+export function withhold(headers: Headers, names: readonly string[]): void {
+  for (const name of [...headers.keys()]) {
+    if (names.includes(name.toLowerCase().replaceAll("_", "-"))) headers.delete(name);
+  }
+}
+
 /** The fields that go down to the client, several Set-Cookie fields kept apart. */
 export function responseHeaders(response: Response): Headers {
   const headers = endToEnd(response.headers);

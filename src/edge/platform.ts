@@ -4,6 +4,8 @@ import type { Socket } from "./websocket.ts";
 export interface Platform {
   /** Sends a request up without following redirects; the response body comes as the bytes on the wire. */
   send(url: string, init: RequestInit): Promise<Response>;
+  /** Fetches a document for the edge itself; its body comes decoded. */
+  fetch(url: string, init: RequestInit): Promise<Response>;
   /** Makes a response whose body is passed on as the bytes on the wire. */
   respond(body: BodyInit | null, init: ResponseInit): Response;
   /**

@@ -8,6 +8,7 @@ import { PRIVATE_CHOICES } from "../receipt/disclosure.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
 import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
 import { isCredential, isPersonal } from "./fields.ts";
+import { IdentitySchema, isReadBy } from "./identity.ts";
 import { isPathPattern } from "./path.ts";
 import { coversRoute } from "./route.ts";
 
@@ -134,6 +135,8 @@ const RouteSchema = v.strictObject({
   trace: v.optional(v.picklist(["untrusted", "trusted", "off"]), "untrusted"),
   /** The largest request body, in bytes; any when it is left out. */
   body_limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  /** How callers are identified; not at all when it is left out. */
+  identity: v.optional(IdentitySchema),
   /** How long the upstream may be silent before the head of its response, and then for a body that is held. */
   upstream_timeout_ms: v.optional(
     v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(3_600_000)),
@@ -146,6 +149,19 @@ const RouteSchema = v.strictObject({
   interim_bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(64 * 1024)), 64 * 1024 * 1024),
 });
 
+/** A route of which no record can have a credential. */
+const SafeRouteSchema = v.pipe(
+  RouteSchema,
+  v.forward(
+    v.partialCheck(
+      [["fields"], ["identity"]],
+      ({ fields, identity }) => !Object.values(fields).some(({ header }) => isReadBy(identity, header)),
+      "expected no field that carries a credential of this route",
+    ),
+    ["fields"],
+  ),
+);
+
 const PolicySchema = v.strictObject({
   issuer: HttpUrl,
   prefix: v.optional(
@@ -156,7 +172,7 @@ const PolicySchema = v.strictObject({
     "/.well-known/audit/",
   ),
   ledgers: v.pipe(v.array(LedgerSchema), v.minLength(1, "expected at least one ledger")),
-  routes: v.pipe(v.array(RouteSchema), v.minLength(1, "expected at least one route")),
+  routes: v.pipe(v.array(SafeRouteSchema), v.minLength(1, "expected at least one route")),
   /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
   client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
   /** What becomes of Forwarded and X-Forwarded-*: the edge's word alone, or at the end of what a trusted front says. */

@@ -7,6 +7,7 @@ import { admit, type Refusal } from "./admission.ts";
 import { type Ending, pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
 import { clientAddress, exposeOwn, responseHeaders } from "./headers.ts";
+import { Identifier, Refused } from "./identity.ts";
 import { Interim } from "./interim.ts";
 import { LedgerFailure } from "./ledger.ts";
 import { CLIENT_GONE, Pass } from "./pass.ts";
@@ -38,10 +39,16 @@ type Outcome = Pick<Refusal, "stage" | "error"> | { readonly stage: "complete" }
 
 export class AuditProxy {
   readonly #options: ProxyOptions;
+  readonly #identifier: Identifier;
   #held = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    const { platform, sources } = options;
+    this.#identifier = new Identifier({
+      now: sources.now,
+      fetch: (url, init) => platform.fetch(url, init),
+    });
   }
 
   /** Passes one exchange through. @returns the response, or the problem that took its place. */
@@ -58,10 +65,11 @@ export class AuditProxy {
     const address = clientAddress(request.headers, policy.client_address);
     const exchange = new Exchange(request, address, route, policy, sources);
     const pass = new Pass(request, exchange, context, sources.now);
-    this.#options.recorder.keep(exchange, context);
     try {
-      if (refusal !== undefined) return await this.#answer(pass, refusal);
-      return await this.#forward(pass, route);
+      const refused = refusal ?? (await this.#identify(pass, route));
+      this.#options.recorder.keep(exchange, context);
+      if (refused !== undefined) return await this.#answer(pass, refused);
+      return await this.#forward(pass, route!);
     } catch (error) {
       pass.cut(unrecorded(error as Error));
       if (!(error instanceof LedgerFailure)) throw error;
@@ -71,6 +79,18 @@ export class AuditProxy {
     } finally {
       pass.close();
     }
+  }
+
+  /** Establishes who calls. @returns why that is refused, if it is. */
+  async #identify(pass: Pass, route: Route): Promise<Refusal | undefined> {
+    const { request, exchange, context, signal } = pass;
+    // Where there is no front that ends TLS, nobody can tell of a certificate.
+    const hasFront = this.#options.policy.client_address !== "none";
+    const certificate = hasFront ? context.certificate : undefined;
+    const identified = await this.#identifier.identify(route.identity, { request, certificate, signal });
+    if (identified instanceof Refused) return pass.refusal ?? { stage: "rejected", ...identified };
+    if (identified !== undefined) exchange.identify(identified);
+    return undefined;
   }
 
   /** Calls the upstream and lets its response out as soon as what it says of itself is durable. */
@@ -111,9 +131,9 @@ export class AuditProxy {
   }
 
   /** Ends an exchange with an answer of the edge's own. */
-  async #answer(pass: Pass, { stage, status, title, error }: Refusal): Promise<Response> {
+  async #answer(pass: Pass, { stage, status, title, error, headers }: Refusal): Promise<Response> {
     const { request, exchange } = pass;
-    const response = problem(status, title, `${error[0]!.toUpperCase()}${error.slice(1)}.`);
+    const response = problem(status, title, `${error[0]!.toUpperCase()}${error.slice(1)}.`, headers);
     const bytes = new Uint8Array(await response.arrayBuffer());
     const body = request.method === "HEAD" ? null : bytes;
     if (body !== null) exchange.responseBody.update(body);

@@ -5,6 +5,7 @@ import type { SigningKey } from "../receipt/key.ts";
 import type { Opening } from "../receipt/opening.ts";
 import type { Placement } from "../receipt/placement.ts";
 import { issueReceipt } from "../receipt/receipt.ts";
+import type { ClientCertificate } from "./certificate.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Batcher, LedgerFailure } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
@@ -12,6 +13,8 @@ import type { Policy } from "./policy.ts";
 /** What comes with each request from the platform. */
 export interface Context {
   waitUntil(work: Promise<unknown>): void;
+  /** The certificate that the client presented to the front that ends TLS, if it did. */
+  readonly certificate?: ClientCertificate | undefined;
 }
 
 export interface RecorderOptions {

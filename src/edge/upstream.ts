@@ -5,7 +5,7 @@
 import { isBodiless } from "./admission.ts";
 import { pump, readWhole } from "./body.ts";
 import type { Sources } from "./exchange.ts";
-import { clientAddress, requestHeaders } from "./headers.ts";
+import { clientAddress, requestHeaders, withhold } from "./headers.ts";
 import type { Pass } from "./pass.ts";
 import type { Platform } from "./platform.ts";
 import type { Policy, Route } from "./policy.ts";
@@ -49,6 +49,7 @@ export async function callUpstream(
   const address = clientAddress(request.headers, policy.client_address);
   const { jti, trace } = exchange;
   const headers = requestHeaders(request, { address, jti, trace, policy });
+  withhold(headers, exchange.identity?.strip ?? []);
   if (asksForSocket(request)) askForSocket(headers);
   const init = { method, headers, body, redirect: "manual", signal } as const;
   const retries = IDEMPOTENT.includes(method) && !(body instanceof ReadableStream) ? route.retries : 0;

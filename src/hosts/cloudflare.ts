@@ -1,6 +1,7 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
 import { ANCHOR_OBJECT, type Env, openAnchorStore, openEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
+import type { ClientCertificate } from "../edge/certificate.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
 import { bucketArchive } from "./stores.ts";
@@ -10,6 +11,7 @@ export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.t
 /** What the Web interfaces leave open: bodies pass in the coding they came in, redirects are passed on. */
 const platform: Platform = {
   send: (url, init) => fetch(url, { ...init, encodeResponseBody: "manual" } as RequestInit),
+  fetch: (url, init) => fetch(url, init),
   respond: (body, init) => new Response(body, { ...init, encodeBody: "manual" }),
   passThrough: bytes => (bytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(bytes)),
   socketOf: ({ webSocket }) => (webSocket ? openSocket(webSocket) : undefined),
@@ -63,9 +65,24 @@ export default {
   async fetch(request, env, context) {
     // Each request that comes before there is an app makes one: a promise must not be shared by requests.
     app ??= await start(env);
-    return app(request, { waitUntil: work => context.waitUntil(work) });
+    return app(request, {
+      waitUntil: work => context.waitUntil(work),
+      certificate: certificateOf(request.cf?.tlsClientAuth),
+    });
   },
 } satisfies ExportedHandler<Env>;
+
+/** What Cloudflare's front tells of the client's certificate: beside the request, where no client can write. */
+function certificateOf(
+  tls: IncomingRequestCfProperties["tlsClientAuth"] | undefined,
+): ClientCertificate | undefined {
+  if (tls?.certPresented !== "1") return undefined;
+  return {
+    verified: tls.certVerified === "SUCCESS" && tls.certRevoked === "0",
+    fingerprint: tls.certFingerprintSHA256,
+    subject: tls.certSubjectDNRFC2253,
+  };
+}
 
 async function start(env: Env): Promise<App> {
   const { policy, trust, receiptKey } = await openEnvironment(env);

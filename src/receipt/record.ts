@@ -99,6 +99,7 @@ const RecordSchema = v.looseObject({
   ),
   ws: v.optional(SocketRecord),
   attempts: v.optional(v.array(Attempt)),
+  auth: v.optional(v.looseObject({ by: v.string(), iss: v.optional(v.string()) })),
   error: v.optional(v.string()),
   /** What the route picked out of header fields and bodies. */
   fields: v.optional(v.record(v.string(), v.unknown())),

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { clientAddress, exposeOwn, requestHeaders, responseHeaders } from "../../src/edge/headers.ts";
+import {
+  clientAddress,
+  exposeOwn,
+  requestHeaders,
+  responseHeaders,
+  withhold,
+} from "../../src/edge/headers.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 
 const policy = parsePolicy({
@@ -133,6 +139,17 @@ describe("header fields", () => {
     expect(clientAddress(headers, "cf-connecting-ip")).toBe("203.0.113.7");
     expect(clientAddress(headers, "none")).toBeUndefined();
     expect(up({ "cf-connecting-ip": "6.6.6.6" }).has("cf-connecting-ip")).toBe(false);
+  });
+
+  it("that are withheld are so in any spelling that an upstream may take for theirs", () => {
+    const headers = up({ "x-api-key": "1", X_Api_Key: "2", "X-API_KEY": "3", "x-api-key-id": "4" });
+    withhold(headers, ["x-api-key"]);
+    expect([...headers.values()]).not.toEqual(expect.arrayContaining(["1"]));
+    expect([headers.get("x_api_key"), headers.get("x-api_key"), headers.get("x-api-key-id")]).toEqual([
+      null,
+      null,
+      "4",
+    ]);
   });
 
   it("keep several cookies apart", () => {

@@ -9,7 +9,16 @@ const HASH = "@noble/hashes";
 const MAY_IMPORT: Record<string, string[]> = {
   "src/tlog": [HASH],
   "src/receipt": ["src/tlog", HASH, "asn1js", "jose", "uuid", "valibot"],
-  "src/edge": ["src/receipt", "src/tlog", HASH, "itty-router", "valibot"],
+  "src/edge": [
+    "src/receipt",
+    "src/tlog",
+    HASH,
+    "itty-router",
+    "jose",
+    "http-message-sig",
+    "structured-headers",
+    "valibot",
+  ],
   "src/client": ["src/receipt", "src/tlog", HASH, "commander", "valibot"],
   durable: ["src/receipt", "src/tlog", HASH, "aws4fetch", "@rgrove/parse-xml", "valibot"],
 };

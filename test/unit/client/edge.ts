@@ -53,6 +53,7 @@ export function openEdge(
     operatorTokenSha256: createHash("sha256").update(OPERATOR_TOKEN).digest("hex"),
     platform: {
       send: async (url, init) => upstream(new Request(url, init)),
+      fetch,
       respond: (body, init) => new Response(body, init),
       // A copy, since the buffer of a chunk may be used again once it is written.
       passThrough: () =>
