@@ -1,11 +1,9 @@
 // What stands between client and upstream: a plain pass-through, and the edge, both on the same platform.
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { readConfig } from "../../scripts/config.ts";
-import { startWorkerd } from "../../scripts/workerd.ts";
+import { findPort, startWorkerd } from "../../scripts/workerd.ts";
 
 export interface PassThrough {
   readonly url: string;
@@ -15,7 +13,7 @@ export interface PassThrough {
 
 /** A worker that only passes on, in workerd, under the edge's compatibility date and flags. */
 export async function startPassThrough(upstream: string): Promise<PassThrough> {
-  const port = await freePort();
+  const port = await findPort("127.0.0.1");
   const storage = await mkdtemp(join(tmpdir(), "counterfoil-"));
   const workerd = await startWorkerd({
     config: {
@@ -40,13 +38,4 @@ export async function startPassThrough(upstream: string): Promise<PassThrough> {
       await rm(storage, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

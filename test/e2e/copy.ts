@@ -7,6 +7,9 @@ import { mth } from "../reference/rfc6962.ts";
 import type { Edge } from "./edge.ts";
 import { eventually, send } from "./upstream.ts";
 
+/** What it takes to read from an edge, whoever has started it. */
+export type Reached = Pick<Edge, "url" | "operatorToken">;
+
 const PREFIX = "/.well-known/audit/";
 
 export interface Copy {
@@ -55,7 +58,11 @@ export function checkReceipt(receipt: string, copy: Copy, keys: JsonWebKey[]): n
   return index;
 }
 
-export async function read(edge: Edge, path: string, headers: Record<string, string> = {}): Promise<Buffer> {
+export async function read(
+  edge: Reached,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<Buffer> {
   const { status, body } = await send(`${edge.url}${PREFIX}${path}`, { headers });
   if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`);
   return body;
@@ -72,7 +79,7 @@ function openJws(text: string, keys: (JsonWebKey & { kid?: string })[]) {
 }
 
 /** The first `size` entries, from the bundles of a published tree of that size. */
-export async function pullEntries(edge: Edge, size: number): Promise<string[]> {
+export async function pullEntries(edge: Reached, size: number): Promise<string[]> {
   const authorization = `Bearer ${await edge.operatorToken()}`;
   const entries: string[] = [];
   for (let n = 0; entries.length < size; n++) {
