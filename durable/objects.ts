@@ -246,8 +246,8 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
       more = this.#ledger.prune();
-      more = (await this.#retire()) || more;
       await anchorObject(this.env).arm();
+      more = (await this.#retire()) || more;
     } catch (error) {
       if (error instanceof Fault) this.#ledger.halt(error);
       console.error(`publishing ledger "${this.ctx.id.name}":`, error);

@@ -5,7 +5,6 @@
 // It is measured by the ledger's own newest entry, whose time never runs backwards, and not by the clock.
 import { parseEntry } from "../src/receipt/entry.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
-import { Fault } from "../src/tlog/fault.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import type { Archive } from "./archive.ts";
 import type { Ledger } from "./ledger.ts";
@@ -30,7 +29,7 @@ const decoder = new TextDecoder();
 /**
  * Lets go of the bundles whose retention has ended; comes after a publication. Calling again continues where it stopped.
  * @returns whether there is more to do.
- * @throws Fault `missing` or `malformed` when a bundle that must be there cannot be read.
+ * @throws Error when a bundle that must be there cannot be read, or the ledger takes no record; then nothing is deleted.
  */
 export async function retire(options: RetentionOptions): Promise<boolean> {
   const { store } = options.ledger;
@@ -89,14 +88,17 @@ async function findFirstKept(
   return low;
 }
 
-/** The time of a bundle's newest entry. */
+/** The time of a bundle's newest entry. @throws Error: a damaged archive is no reason to take no more records. */
 async function readNewestAt({ archive, name }: RetentionOptions, n: number): Promise<number> {
   const path = bundlePath(name, n);
   const object = await archive.get(path);
-  if (object === undefined)
-    throw new Fault("missing", `${path}: is not in the archive`, { index: n * TILE_WIDTH });
-  const newest = decodeBundle(object.bytes, TILE_WIDTH).at(-1);
-  return Date.parse(parseEntry(decoder.decode(newest)).header.at);
+  if (object === undefined) throw new Error(`retention: ${path}: is not in the archive`);
+  try {
+    const newest = decodeBundle(object.bytes, TILE_WIDTH).at(-1);
+    return Date.parse(parseEntry(decoder.decode(newest)).header.at);
+  } catch (error) {
+    throw new Error(`retention: ${path}: ${(error as Error).message}`);
+  }
 }
 
 function bundlePath(name: string, n: number): string {

@@ -45,10 +45,11 @@ export async function requestTimestamp(digest: Uint8Array, options: TimestamperO
       `timestamp authority ${url}: expected status 200 and application/timestamp-reply, found status ${response.status} and ${type ?? "no type"}`,
     );
   }
-  const token = await trimToken(
-    parseTimestampResponse(await readAnswer(response, `timestamp authority ${url}`, RESPONSE_BYTES_MAX)),
-    certificates,
+  const answer = parseTimestampResponse(
+    await readAnswer(response, `timestamp authority ${url}`, RESPONSE_BYTES_MAX),
   );
+  if ("refused" in answer) throw new Error(`timestamp authority ${url}: refused: ${answer.refused}`);
+  const token = await trimToken(answer.token, certificates);
   await verifyTimestamp(token, digest, certificates, nonce);
   return token;
 }

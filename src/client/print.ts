@@ -1,5 +1,7 @@
 // How an answer looks: aligned lines for people, or one JSON document for programs; both say the same.
 // Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Trust } from "../receipt/trust.ts";
 import type { Verdict } from "../receipt/verify.ts";
@@ -183,6 +185,7 @@ export function describeTrust(trust: Trust, source: TrustSource): Answer {
   }));
   const anchorKeys = trust.anchorKeys.map(({ kid }) => kid);
   const receiptKeys = trust.receiptKeys.map(({ kid }) => kid);
+  const timestampers = (trust.timestampers ?? []).map(der => bytesToHex(sha256(der)));
   const rows: Row[] = [
     ["fetched", source.from],
     ["issuer", trust.issuer],
@@ -192,12 +195,13 @@ export function describeTrust(trust: Trust, source: TrustSource): Answer {
     ]),
     ...anchorKeys.map((kid): Row => ["anchors", kid]),
     ...receiptKeys.map((kid): Row => ["receipts", kid]),
+    ...timestampers.map((print): Row => ["timestamps", `certificate with the SHA-256 ${print}`]),
     ["note", "this is what the operator says of itself: compare the keys with what you were told elsewhere"],
   ];
   return {
     outcome: "proven",
     rows,
-    json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, from: source.from },
+    json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, timestampers, from: source.from },
   };
 }
 

@@ -1,6 +1,6 @@
 // DER (ITU-T X.690), read through an ASN.1 library: bytes in, a tree of tags and contents out, or a Fault that
-// says what was expected where. Only the one encoding that DER allows is read: whoever could spell a value
-// in two ways could alter what nobody has signed without anything noticing.
+// says what was expected where. Lengths, numbers and object identifiers are read in the one encoding that DER allows:
+// whoever could spell them in two ways could alter what nobody has signed without anything noticing.
 import { type BaseBlock, fromBER, ObjectIdentifier } from "asn1js";
 import { Fault } from "../tlog/fault.ts";
 
@@ -118,13 +118,17 @@ export function contentOf(der: Der | undefined, tag: number, what: string): Uint
 
 /** The dotted text of an object identifier. @throws Fault `malformed`. */
 export function oidOf(der: Der | undefined, what: string): string {
-  return requireTag(der, TAGS.oid, what).oid ?? refuse(what, "an object identifier");
+  const { oid, content } = requireTag(der, TAGS.oid, what);
+  // A number that begins with a zero digit could be written shorter.
+  const isPadded = content.some((byte, i) => byte === 0x80 && (i === 0 || content[i - 1]! < 0x80));
+  return oid === undefined || isPadded ? refuse(what, "an object identifier") : oid;
 }
 
 /** A small integer that is not negative. @throws Fault `malformed`. */
 export function numberOf(der: Der | undefined, what: string): number {
   const content = contentOf(der, TAGS.integer, what);
-  if (content.length === 0 || content.length > 4 || content[0]! > 0x7f) {
+  const isPadded = content.length > 1 && content[0] === 0 && content[1]! < 0x80;
+  if (content.length === 0 || content.length > 4 || content[0]! > 0x7f || isPadded) {
     return refuse(what, "a small number");
   }
   return content.reduce((number, byte) => number * 256 + byte, 0);

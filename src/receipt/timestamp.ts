@@ -111,15 +111,17 @@ export function formatTimestampRequest(digest: Uint8Array, nonce: Uint8Array): U
   );
 }
 
-/** The token in an authority's answer (RFC 3161 section 2.4.2). @throws Fault `malformed`; Error when it refused. */
-export function parseTimestampResponse(bytes: Uint8Array): Uint8Array {
+/** An authority's answer (RFC 3161 section 2.4.2): the token, or why there is none. @throws Fault `malformed`. */
+export function parseTimestampResponse(
+  bytes: Uint8Array,
+): { readonly token: Uint8Array } | { readonly refused: string } {
   const what = "timestamp response";
   const [statusInfo, token] = itemsOf(readDer(bytes, what), TAGS.sequence, what, 1, 2);
   const [status, text] = itemsOf(statusInfo, TAGS.sequence, what, 1, 3);
   const code = numberOf(status, `${what}: status`);
-  if (code <= 1 && token !== undefined) return token.bytes;
+  if (code <= 1 && token !== undefined) return { token: token.bytes };
   const words = text?.tag === TAGS.sequence ? text.items.map(({ content }) => decode(content)).join(" ") : "";
-  throw new Error(`the timestamp authority refused: status ${code}${words && `, "${words.slice(0, 200)}"`}`);
+  return { refused: `status ${code}${words && `, "${words.slice(0, 200)}"`}` };
 }
 
 function parseToken(bytes: Uint8Array, certificatesMax = CERTIFICATES_MAX): Token {

@@ -1,13 +1,17 @@
 // 100,000 seeded cases for every parser, half of them mutated from something genuine and half of them noise: each
 // ends in a value or in a Fault, never in another exception.
+import { readFileSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";
 import { openAnchor } from "../../src/receipt/anchor.ts";
+import { parseCertificate } from "../../src/receipt/certificate.ts";
+import { TAGS, writeDer } from "../../src/receipt/der.ts";
 import { commitFields, disclose, openDisclosure, parseSeed } from "../../src/receipt/disclosure.ts";
 import { formatHeader, parseEntry, parseHeader } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
 import { parseRecord } from "../../src/receipt/record.ts";
+import { parseTimestampResponse, verifyTimestamp } from "../../src/receipt/timestamp.ts";
 import { formatTrust, parseTrust } from "../../src/receipt/trust.ts";
-import { encodeBase64url } from "../../src/tlog/base64.ts";
+import { decodeBase64, encodeBase64url } from "../../src/tlog/base64.ts";
 import { decodeBundle } from "../../src/tlog/bundle.ts";
 import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { Fault } from "../../src/tlog/fault.ts";
@@ -20,6 +24,14 @@ import { mutate, seededRandom } from "../unit/tlog/samples.ts";
 import { createWorld, LEDGER, type World } from "../world.ts";
 
 const CASES = 100_000;
+/** A token that carries the certificates on its path, by the reference. */
+const timestamp = JSON.parse(readFileSync("test/vectors/timestamp/issued-through-another.json", "utf8")) as {
+  input: { token: string; digest: string; certificates: string[] };
+};
+const fromHex = (text: string) => Uint8Array.from(Buffer.from(text, "hex"));
+const TOKEN = fromHex(timestamp.input.token);
+const TSA = timestamp.input.certificates.map(text => decodeBase64(text));
+const verifyToken = (bytes: Uint8Array) => verifyTimestamp(bytes, fromHex(timestamp.input.digest), TSA);
 const SEED = new Uint8Array(16).fill(1);
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
@@ -82,6 +94,12 @@ const PARSERS: Record<string, [() => string | Uint8Array, (bytes: Uint8Array) =>
     () => world.anchors.objects.get("anchors/0000000000.jws")!,
     bytes => openAnchor(latin1(bytes), world.trust.anchorKeys),
   ],
+  "timestamp token": [() => TOKEN, verifyToken],
+  certificate: [() => TSA[0]!, bytes => parseCertificate(bytes)],
+  "timestamp response": [
+    () => writeDer(TAGS.sequence, writeDer(TAGS.sequence, Uint8Array.of(2, 1, 0)), TOKEN),
+    bytes => parseTimestampResponse(bytes),
+  ],
   seed: [() => encodeBase64url(SEED), bytes => parseSeed(latin1(bytes))],
   disclosure: [
     () => disclose(SEED, "sub", "s"),
@@ -111,3 +129,12 @@ it.each(Object.entries(PARSERS))(
     expect(refused).toBeGreaterThan(CASES / 2);
   },
 );
+
+it("every flipped bit of a timestamp token and of the certificates in it is a Fault", async () => {
+  await verifyToken(TOKEN);
+  for (let bit = 0; bit < TOKEN.length * 8; bit++) {
+    const flipped = Uint8Array.from(TOKEN);
+    flipped[Math.floor(bit / 8)]! ^= 1 << (bit % 8);
+    await expect(verifyToken(flipped), `bit ${bit}`).rejects.toBeInstanceOf(Fault);
+  }
+});

@@ -2,8 +2,9 @@
 // and the verifier can answer with. Platforms differ in how they decode text, dates, URLs and keys; this is
 // where such a difference would turn into another verdict.
 import { openAnchor } from "../../src/receipt/anchor.ts";
+import { judgeAbsent } from "../../src/receipt/control.ts";
 import { disclose, openDisclosure, parseSeed } from "../../src/receipt/disclosure.ts";
-import { parseEntry } from "../../src/receipt/entry.ts";
+import { type Entry, parseEntry } from "../../src/receipt/entry.ts";
 import { importSigningKey, type TrustedKey } from "../../src/receipt/key.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
 import { type AuditRecord, formatRecord } from "../../src/receipt/record.ts";
@@ -258,6 +259,25 @@ export const REJECTIONS: Readonly<Partial<Record<FaultCode, readonly Rejection[]
         verifyEvidence({ proof: await proveUnwitnessed(ledger) }, { ...ledger.trust, policy: ledger.policy }),
     ],
   ],
+  pruned: [
+    [
+      "an entry below the minimum index that the ledger tells of",
+      ledger => judgeAbsent(1, controlEntry(ledger, { type: "pruned", minimum: 2 })),
+    ],
+  ],
+  erased: [
+    [
+      "a private field that nobody can open after an erasure",
+      ledger => {
+        const record = knownRecord(ledger);
+        return openDisclosure(
+          record,
+          undefined,
+          controlEntry(ledger, { type: "erased", exchanges: [record.jti] }),
+        );
+      },
+    ],
+  ],
   "not-disclosed": [
     [
       "another value of a private field",
@@ -282,6 +302,12 @@ function leafOf({ entries }: FixedLedger, index: number): Uint8Array {
 
 function knownRecord({ entries }: FixedLedger): AuditRecord {
   return parseEntry(entries[KNOWN_INDEX]!).record;
+}
+
+/** Entry 3, as if it told of the ledger's own history. */
+function controlEntry({ entries }: FixedLedger, control: { type: string; [name: string]: unknown }): Entry {
+  const entry = parseEntry(entries[3]!);
+  return { ...entry, record: { ...entry.record, stage: "control", control } };
 }
 
 function verifyKnown({ receipts, trust }: FixedLedger, evidence: Evidence): Promise<unknown> {

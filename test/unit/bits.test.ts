@@ -1,10 +1,13 @@
 // Every bit of every artefact counts: whichever one is flipped, it is rejected, with a code of the closed set.
+import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openAnchor } from "../../src/receipt/anchor.ts";
 import { commitFields, disclose, openDisclosure } from "../../src/receipt/disclosure.ts";
 import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
+import { verifyTimestamp } from "../../src/receipt/timestamp.ts";
 import { verifyEvidence } from "../../src/receipt/verify.ts";
+import { decodeBase64 } from "../../src/tlog/base64.ts";
 import { openCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { FAULT_CODES } from "../../src/tlog/fault.ts";
 import { formatProof } from "../../src/tlog/proof.ts";
@@ -14,6 +17,12 @@ import { createWorld, LEDGER, type World } from "../world.ts";
 const SEED = new Uint8Array(16).fill(5);
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const text = (bytes: Uint8Array) => new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+
+/** A token by the reference; those that carry certificates have their bits flipped in the long tests. */
+const timestamp = JSON.parse(readFileSync("test/vectors/timestamp/plain.json", "utf8")) as {
+  input: { token: string; digest: string; certificates: string[] };
+};
+const fromHex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 
 let world: World;
 let receipt: string;
@@ -65,6 +74,16 @@ const ARTEFACTS: [string, () => Uint8Array, (bytes: Uint8Array) => Promise<unkno
     "a disclosure",
     () => utf8(disclose(SEED, "query", "page=2")),
     async bytes => openDisclosure(parseReceipt(receipt).entry.record, latin1(bytes)),
+  ],
+  [
+    "a timestamp token",
+    () => fromHex(timestamp.input.token),
+    bytes =>
+      verifyTimestamp(
+        bytes,
+        fromHex(timestamp.input.digest),
+        timestamp.input.certificates.map(text => decodeBase64(text)),
+      ),
   ],
 ];
 

@@ -137,6 +137,19 @@ describe("a bundle whose retention has ended", () => {
     },
   );
 
+  it("stays when what must be read to tell its age is damaged, and the ledger goes on", async () => {
+    for (const damage of [undefined, Uint8Array.of(1, 2, 3)]) {
+      const { world } = await aged();
+      if (damage === undefined) world.archive.objects.delete(bundle(0));
+      else world.archive.set(bundle(0), damage);
+      const failure = await retireOnce(world).catch(error => error);
+      expect(failure.code).toBeUndefined();
+      expect(failure.message).toContain(bundle(0));
+      expect(world.archive.objects.has(bundle(1))).toBe(true);
+      expect(world.ledger.halted).toBeUndefined();
+    }
+  });
+
   it("is answered with 410 and the code by the edge, to the operator, and printed by an audit", async () => {
     const { world } = await aged();
     await retireAll(world);

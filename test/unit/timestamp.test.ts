@@ -32,7 +32,9 @@ const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
 
 /** What an authority says of a digest. */
 function tokenOf(tsa: Tsa, digest: Uint8Array = DIGEST): Uint8Array {
-  return parseTimestampResponse(tsa.reply(formatTimestampRequest(digest, NONCE)));
+  const answer = parseTimestampResponse(tsa.reply(formatTimestampRequest(digest, NONCE)));
+  if ("refused" in answer) throw new Error(answer.refused);
+  return answer.token;
 }
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -233,6 +235,14 @@ describe.skipIf(!hasOpenssl)("a timestamped anchor", () => {
     expect(desk.out).toMatch(/timestamped +at 20\S+Z by Example TSA\n/);
     expect(await desk.run("audit", "archive", "--trust", "trust.json")).toBe(0);
     expect(desk.out).toMatch(/timestamps +1 hold, the newest of 20\S+Z by Example TSA, on epoch 0\n/);
+    const trusted = new Desk(async ({ url }) => ({
+      status: url.endsWith("/trust") ? 200 : 404,
+      headers: new Headers(),
+      body: new Response(formatTrust(world.trust)).body!,
+    }));
+    expect(await trusted.run("trust", "https://api.example.com", "-o", "trust.json")).toBe(0);
+    const fingerprint = createHash("sha256").update(tsa.issuer).digest("hex");
+    expect(trusted.out + trusted.err).toContain(fingerprint);
   });
 
   it("comes every so many epochs, and again at once after one that could not be had", async () => {
