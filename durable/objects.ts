@@ -4,11 +4,12 @@ import { DurableObject } from "cloudflare:workers";
 import type { AnchorStatus, Ledger as EdgeLedger, LedgerStatus, Trouble } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
 import type { Vault as EdgeVault } from "../src/edge/vault.ts";
-import { bucketArchive, lockedBucket, objectSql } from "../src/hosts/stores.ts";
+import { bucketArchive, bucketSpool, lockedBucket, objectSql } from "../src/hosts/stores.ts";
 import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
 import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import type { Placement } from "../src/receipt/placement.ts";
 import type { Control } from "../src/receipt/record.ts";
+import { formatSpoolPrefix } from "../src/receipt/spool.ts";
 import type { Trust } from "../src/receipt/trust.ts";
 import { decodeBase64 } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -22,7 +23,9 @@ import { ObjectLockStore } from "./objectlock.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
+import { Spool, type SpoolState } from "./spool.ts";
 import type { Sql } from "./sql.ts";
+import type { Store } from "./store.ts";
 import { requestTimestamp } from "./timestamper.ts";
 import { Vault } from "./vault.ts";
 
@@ -61,6 +64,9 @@ const BINDINGS = {
 
 /** How long after an append its publication is due, in ms: one checkpoint a second at the most. */
 const PUBLISH_DELAY_MS = 1000;
+
+/** How often a ledger looks into its spool while nobody has told it that there is something, in ms. */
+const SPOOL_LOOK_MS = 10_000;
 
 /** How long to wait after a publication or an anchor that failed, in ms. */
 const RETRY_DELAY_MS = 10_000;
@@ -167,8 +173,12 @@ function openLock(env: Env, { lock }: Policy, sql: Sql): Lock {
 /** One ledger. Its name is the ledger's name in the policy. */
 export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
   #ledger!: Ledger;
+  #spool!: Spool;
+  #policy!: Policy;
   #publish!: () => Promise<number>;
   #retire!: () => Promise<boolean>;
+  /** When the spool is due to be looked into; 0 for at once. */
+  #lookAt = 0;
   /** Whether an alarm is known to be set. */
   #armed = false;
 
@@ -203,6 +213,16 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       const retentionMs = days === undefined ? undefined : days * 24 * 3600 * 1000;
       this.#retire = async () =>
         retentionMs !== undefined && retire({ ledger: this.#ledger, archive, name, retentionMs });
+      this.#policy = policy;
+      this.#spool = new Spool({
+        ...{ name, origin, keys: trust.receiptKeys },
+        store: bucketSpool(env.ARCHIVE),
+        append: async records => {
+          const placements = await this.#ledger.append(records);
+          await ctx.storage.sync();
+          return placements;
+        },
+      });
       this.#publish = () => publish({ store: this.#ledger.store, archive, name, origin, signer });
     });
   }
@@ -228,22 +248,37 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
 
   async status(): Promise<LedgerStatus> {
     await this.#ledger.check();
+    // An instance that has not looked into the spool yet does so before long.
+    if (this.#lookAt === 0) await this.#arm();
     const { store, halted } = this.#ledger;
-    const sizes = {
+    return {
       size: store.head().frontier.size,
       published: store.published(),
       minimum: store.retention().minimum,
+      ...(halted && { halted: { code: halted.code, reason: halted.message } }),
+      alerts: listAlerts(store, this.#spool.state, this.#policy, Date.now()),
     };
-    return halted === undefined ? sizes : { ...sizes, halted: { code: halted.code, reason: halted.message } };
+  }
+
+  /** Has the spool looked into soon: something was put there. */
+  async wake(): Promise<void> {
+    if (this.#lookAt === 0 && this.#armed) return;
+    this.#lookAt = 0;
+    this.#armed = true;
+    await this.ctx.storage.setAlarm(Date.now() + PUBLISH_DELAY_MS);
   }
 
   override async alarm(): Promise<void> {
-    // Set again first: whatever happens below, somebody will look again.
+    // Set again first: whatever happens below, somebody will look again; at the latest after the next append.
+    this.#armed = false;
     await this.ctx.storage.setAlarm(Date.now() + RETRY_DELAY_MS);
+    this.#armed = true;
+    const looked = Date.now() >= this.#lookAt;
     let more: boolean;
     try {
       await this.#ledger.check();
       if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
+      if (looked) await this.#drain();
       await this.#publish();
       more = this.#ledger.prune();
       await anchorObject(this.env).arm();
@@ -254,12 +289,20 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       return;
     }
     const { store } = this.#ledger;
-    if (!more && store.published() === store.head().frontier.size) {
+    if (more || store.published() !== store.head().frontier.size || this.#lookAt === 0) {
+      await this.ctx.storage.setAlarm(Date.now() + PUBLISH_DELAY_MS);
+    } else if (!looked) {
+      // Before it comes to rest, it looks whether something was put into the spool meanwhile.
+      await this.ctx.storage.setAlarm(this.#lookAt);
+    } else {
       this.#armed = false;
       await this.ctx.storage.deleteAlarm();
-    } else {
-      await this.ctx.storage.setAlarm(Date.now() + PUBLISH_DELAY_MS);
     }
+  }
+
+  async #drain(): Promise<void> {
+    this.#lookAt = Date.now() + SPOOL_LOOK_MS;
+    if (await this.#spool.drain()) this.#lookAt = 0;
   }
 
   async #arm(): Promise<void> {
@@ -269,6 +312,32 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
     }
     this.#armed = true;
   }
+}
+
+/** How many exchanges without an ending are counted. */
+const UNFINISHED_COUNT_MAX = 1000;
+
+/** What a person should know of, though the ledger takes records. */
+function listAlerts(store: Store, spool: SpoolState, { alerts }: Policy, now: number): Trouble[] {
+  const found: Trouble[] = [];
+  for (const stage of ["received", "started"] as const) {
+    const seconds = stage === "received" ? alerts.received_seconds : alerts.started_seconds;
+    const jtis = store.unfinished(stage, now - seconds * 1000, UNFINISHED_COUNT_MAX);
+    if (jtis.length === 0) continue;
+    const count = jtis.length < UNFINISHED_COUNT_MAX ? `${jtis.length}` : `at least ${jtis.length}`;
+    const reason = `${count} exchanges have no ending ${seconds} s after "${stage}"; the oldest is ${jtis[0]}`;
+    found.push({ code: "unfinished", reason });
+  }
+  const { waiting, oldest, refused, trouble } = spool;
+  if (waiting > 0) {
+    const since = oldest === undefined ? "" : `, the oldest of an exchange of ${oldest}`;
+    found.push({ code: "spooled", reason: `at least ${waiting} records wait in the spool${since}` });
+  }
+  if (refused > 0) {
+    found.push({ code: "set-aside", reason: `at least ${refused} objects of the spool were set aside` });
+  }
+  if (trouble !== undefined) found.push({ code: "unavailable", reason: `the spool: ${trouble}` });
+  return found;
 }
 
 function anchorObject(env: Env): DurableObjectStub<AnchorObject> {
@@ -352,6 +421,16 @@ export class AnchorObject extends DurableObject<Env> {
     } catch (error) {
       this.#trouble = describe(error as Error);
       console.error(`anchoring after epoch ${this.#anchorer.latest() ?? "none"}:`, error);
+    }
+    // Not waited for: no ledger may hold up the anchors of the others.
+    this.ctx.waitUntil(this.#wakeLedgers().catch(error => console.error("looking into the spools:", error)));
+  }
+
+  /** Wakes the ledgers whose spools hold something: one that nobody calls would not notice. */
+  async #wakeLedgers(): Promise<void> {
+    for (const { name } of readPolicy(this.env).ledgers) {
+      const waiting = await bucketSpool(this.env.ARCHIVE).list(formatSpoolPrefix(name), 1);
+      if (waiting.length > 0) await this.env.LEDGER.get(this.env.LEDGER.idFromName(name)).wake();
     }
   }
 }

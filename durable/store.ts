@@ -8,9 +8,11 @@
 //            and an entry that comes back from the archive recognisable
 //   retention  one row: the minimum index that was told, the index of the control record that told it, up to where
 //            bundles are deleted, and when to look again
+//   open     the exchanges that have begun and not ended, with the newest of the two stages that begin one
 //   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
 import { firstJti } from "../src/receipt/jti.ts";
+import { FINAL_STAGES, isFinal } from "../src/receipt/record.ts";
 import { decodeBase64url } from "../src/tlog/base64.ts";
 import { TILE_WIDTH, type Tile } from "../src/tlog/tile.ts";
 import { emptyFrontier, type Frontier, HASH_BYTES, type Hash, makeFrontier } from "../src/tlog/tree.ts";
@@ -37,6 +39,9 @@ export interface Place {
   readonly leaf: Hash;
 }
 
+/** The stages that end an exchange, as SQL. */
+const FINAL = FINAL_STAGES.map(stage => `'${stage}'`).join(", ");
+
 const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS head (
      id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL, frontier BLOB NOT NULL,
@@ -48,6 +53,7 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS place (
      jti TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL,
      PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
+  "CREATE TABLE IF NOT EXISTS open (stage TEXT NOT NULL, jti TEXT NOT NULL, PRIMARY KEY (stage, jti)) WITHOUT ROWID",
   `CREATE TABLE IF NOT EXISTS partial (
      ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
      PRIMARY KEY (ends, level, n, width)) WITHOUT ROWID`,
@@ -179,6 +185,34 @@ export class Store {
   addEntry(entry: StoredEntry, jti: string, step: string): void {
     this.#sql.all("INSERT INTO entry VALUES (?, ?, ?)", entry.index, entry.text, entry.leaf);
     this.#sql.all("INSERT INTO place VALUES (?, ?, ?, ?)", jti, step, entry.index, entry.leaf);
+    this.#followExchange(jti, step);
+  }
+
+  /** Keeps track of what has begun and not ended. Records may come in another order than they were made in. */
+  #followExchange(jti: string, step: string): void {
+    if (step === "received" || step === "started") {
+      const isLate = this.#sql.all(
+        `SELECT 1 FROM place WHERE jti = ? AND stage IN (${step === "received" ? "'started', " : ""}${FINAL})`,
+        jti,
+      );
+      if (isLate.length > 0) return;
+      this.#sql.all("INSERT INTO open VALUES (?, ?)", step, jti);
+      if (step === "started") this.#sql.all("DELETE FROM open WHERE stage = 'received' AND jti = ?", jti);
+    } else if (isFinal(step)) {
+      this.#sql.all("DELETE FROM open WHERE stage IN ('received', 'started') AND jti = ?", jti);
+    }
+  }
+
+  /** The oldest exchanges that began before a moment, got to this stage and did not end; at most `count`. */
+  unfinished(stage: "received" | "started", before: number, count: number): string[] {
+    return this.#sql
+      .all(
+        "SELECT jti FROM open WHERE stage = ? AND jti < ? ORDER BY jti LIMIT ?",
+        stage,
+        firstJti(before),
+        count,
+      )
+      .map(row => row.jti as string);
   }
 
   addNode(level: number, n: number, hash: Hash): void {
@@ -285,6 +319,8 @@ export class Store {
       first,
       PRUNE_ROWS_MAX,
     );
+    // An ending that comes now is refused as stale: what is open by now stays so, and auditors see it.
+    this.#sql.all("DELETE FROM open WHERE stage IN ('received', 'started') AND jti < ?", first);
     const more = "SELECT 1 FROM entry WHERE idx < ? UNION ALL SELECT 1 FROM place WHERE jti < ? LIMIT 1";
     return this.#sql.all(more, full, first).length > 0;
   }

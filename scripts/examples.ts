@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { digestOf } from "../src/receipt/digest.ts";
 import { commitFields, digestDisclosure, disclose } from "../src/receipt/disclosure.ts";
 import { parseEntry } from "../src/receipt/entry.ts";
+import { issuePromise, parsePromise } from "../src/receipt/promise.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { createWorld, ISSUER, LEDGER, ORIGIN } from "../test/world.ts";
 
@@ -46,6 +47,7 @@ export async function makeExamples(): Promise<Record<string, string>> {
   await world.anchor();
   const entry = receipt!.slice(0, receipt!.lastIndexOf("."));
   const { header, leaf } = parseEntry(entry);
+  const promise = await issuePromise(record, ORIGIN, 3600, world.receiptKey);
   const query = disclose(SEED, "query", "page=2");
   const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
   return {
@@ -54,6 +56,8 @@ export async function makeExamples(): Promise<Record<string, string>> {
     entry,
     leaf: Buffer.from(leaf).toString("hex"),
     receipt: receipt!,
+    "promise-header": JSON.stringify(parsePromise(promise).header),
+    promise,
     seed: encodeBase64url(SEED),
     disclosure: query,
     "disclosure-json": Buffer.from(query, "base64url").toString(),

@@ -145,7 +145,8 @@ export class Exchange {
       ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
       policy: this.#policy.hash,
       ...(this.#identity && { auth: this.#identity.auth }),
-      req: { ...this.#request, ...this.requestBody.read() },
+      // When a request was only received, nothing true can be said of its body yet.
+      req: { ...this.#request, ...(stage === "received" ? {} : this.requestBody.read()) },
       ...this.#response(stage, status),
       ...(seen.ws === undefined ? {} : { ws: seen.ws }),
       // One call is the rule and tells nothing.

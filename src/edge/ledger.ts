@@ -27,6 +27,8 @@ export interface LedgerStatus {
   readonly minimum?: number;
   /** Why it takes no records, if it does not. */
   readonly halted?: Trouble;
+  /** What a person should know of, though records are taken. */
+  readonly alerts: readonly Trouble[];
 }
 
 export interface AnchorStatus {
@@ -36,11 +38,17 @@ export interface AnchorStatus {
   readonly trouble?: Trouble;
 }
 
-/** A record did not become durable within the bound, or was refused. Nothing may be released. */
+/** Why a record did not become durable: no answer within the bound, too much at once, or a refusal. */
+export type FailureCode = "unreachable" | "overloaded" | "refused";
+
+/** A record did not become durable within the bound, or was refused. Nothing may be released because of it. */
 export class LedgerFailure extends Error {
-  constructor(reason: string) {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, reason: string) {
     super(reason);
     this.name = "LedgerFailure";
+    this.code = code;
   }
 }
 
@@ -55,9 +63,8 @@ interface Follower<Item, Answer> {
   readonly reject: (error: unknown) => void;
 }
 
-/** How long a request waits for a batch before it sends its own item, and then for that, in ms. */
-const BATCH_WAIT_MS = 2000;
-const OWN_WAIT_MS = 5000;
+/** The share of its time for which a request waits for a batch, before it sends its own item. */
+const BATCH_SHARE = 0.4;
 
 /** How long a batch waits for the one in flight before it goes by itself, in ms. */
 const TURN_WAIT_MS = 250;
@@ -85,10 +92,12 @@ export class Batcher<Item, Answer> {
 
   /**
    * Appends one item.
+   * @param waitMs how long to wait, in all.
    * @returns its answer, once it is durable.
-   * @throws LedgerFailure after bounded waits; the item may or may not have been taken then.
+   * @throws LedgerFailure within that time; the item may or may not have been taken then.
    */
-  async append(item: Item, waitUntil: (work: Promise<unknown>) => void): Promise<Answer> {
+  async append(item: Item, waitUntil: (work: Promise<unknown>) => void, waitMs: number): Promise<Answer> {
+    const batchWaitMs = Math.floor(waitMs * BATCH_SHARE);
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     let batch = this.#gathering;
     if (batch === undefined || batch.length >= BATCH_ITEMS_MAX) {
@@ -98,22 +107,22 @@ export class Batcher<Item, Answer> {
       batch.push({ item, resolve, reject });
     }
     try {
-      return await within(BATCH_WAIT_MS, promise);
+      return await within(batchWaitMs, promise);
     } catch (error) {
       // The request that was to send this batch may be gone: nobody else shall join it.
       if (this.#gathering === batch) this.#gathering = undefined;
-      if (isOverload(error)) throw new LedgerFailure("the ledger is overloaded");
-      return this.#appendAlone(item);
+      if (isOverload(error)) throw new LedgerFailure("overloaded", "the ledger is overloaded");
+      return this.#appendAlone(item, waitMs - batchWaitMs);
     }
   }
 
   /** The way out for a request whose batch failed or got lost. Appends are idempotent, so this is safe. */
-  async #appendAlone(item: Item): Promise<Answer> {
+  async #appendAlone(item: Item, waitMs: number): Promise<Answer> {
     try {
-      const [answer] = await within(OWN_WAIT_MS, this.#connect().append([item]));
+      const [answer] = await within(waitMs, this.#connect().append([item]));
       return answer!;
     } catch (error) {
-      throw new LedgerFailure(`the ledger could not be reached: ${(error as Error).message}`);
+      throw new LedgerFailure("unreachable", `the ledger could not be reached: ${(error as Error).message}`);
     }
   }
 
@@ -146,7 +155,7 @@ export class Batcher<Item, Answer> {
 }
 
 /** Rejects after a time. The timer belongs to the request that waits, which also clears it. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
   try {

@@ -5,8 +5,10 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import * as v from "valibot";
 import { parseCertificate } from "../receipt/certificate.ts";
 import { PRIVATE_CHOICES } from "../receipt/disclosure.ts";
+import { REFUSED_FOLDER, SPOOL_FOLDER } from "../receipt/spool.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
 import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
+import { ASSURANCE_KEYS, isConsistent } from "./assurance.ts";
 import { isCredential, isPersonal } from "./fields.ts";
 import { IdentitySchema, isReadBy } from "./identity.ts";
 import { isPathPattern } from "./path.ts";
@@ -147,6 +149,7 @@ const RouteSchema = v.strictObject({
   /** After so many seconds, or bytes, in which something has passed, an exchange that goes on tells how far it is. */
   interim_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)), 60),
   interim_bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(64 * 1024)), 64 * 1024 * 1024),
+  ...ASSURANCE_KEYS,
 });
 
 /** A route of which no record can have a credential. */
@@ -233,6 +236,14 @@ const PolicySchema = v.strictObject({
     }),
     {},
   ),
+  /** When an exchange without an ending raises an alert: after it was received, and after its response started. */
+  alerts: v.optional(
+    v.strictObject({
+      received_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 300),
+      started_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 86_400),
+    }),
+    {},
+  ),
   /** What `provision` sets on the anchor bucket. */
   lock: v.optional(
     v.pipe(
@@ -252,8 +263,8 @@ const PolicySchema = v.strictObject({
   ),
 });
 
-/** First path segments below the prefix that belong to the read API, so no ledger may be called so. */
-const RESERVED_NAMES = ["trust", "receipts", "anchors", "health", "private"];
+/** First path segments of the read API and of the archive that are no ledger's, so none may be called so. */
+const RESERVED_NAMES = ["trust", "receipts", "anchors", "health", "private", SPOOL_FOLDER, REFUSED_FOLDER];
 
 export type Route = v.InferOutput<typeof RouteSchema>;
 
@@ -295,6 +306,10 @@ function checkRoute({ issuer, ledgers, routes }: Rules, i: number): void {
   const names = ledgers.map(({ name }) => name);
   if (!names.includes(route.ledger)) {
     refuse(`routes.${i}.ledger`, `expected one of ${names.join(", ")}, found "${route.ledger}"`);
+  }
+  if (!isConsistent(route)) {
+    const found = `found "${route.on_ledger_failure}"`;
+    refuse(`routes.${i}.on_ledger_failure`, `expected "spool" with assurance = "promised", ${found}`);
   }
   const earlier = routes.slice(0, i);
   if (earlier.some(({ name }) => name === route.name)) {
@@ -345,8 +360,8 @@ function refuse(key: string, reason: string): never {
   throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
 }
 
-/** Anchors and their lock rule no exchange; whatever else there is does, and whatever is yet to come. */
-function hashRules({ anchor, lock, ...rules }: Rules): string {
+/** Anchors, their lock and alerts rule no exchange; whatever else there is does, and whatever is yet to come. */
+function hashRules({ anchor, lock, alerts, ...rules }: Rules): string {
   return bytesToHex(sha256(new TextEncoder().encode(formatSorted(rules)))).slice(0, 8);
 }
 

@@ -37,6 +37,9 @@ const UPLOAD_WAIT_MS = 10_000;
 /** How an exchange ended that had started. */
 type Outcome = Pick<Refusal, "stage" | "error"> | { readonly stage: "complete" };
 
+/** How much of what went wrong is kept in a record. */
+const ERROR_CHARACTERS_MAX = 300;
+
 export class AuditProxy {
   readonly #options: ProxyOptions;
   readonly #identifier: Identifier;
@@ -69,13 +72,12 @@ export class AuditProxy {
       const refused = refusal ?? (await this.#identify(pass, route));
       this.#options.recorder.keep(exchange, context);
       if (refused !== undefined) return await this.#answer(pass, refused);
+      await this.#timed(pass, this.#options.recorder.recordAhead(exchange, context));
       return await this.#forward(pass, route!);
     } catch (error) {
       pass.cut(unrecorded(error as Error));
       if (!(error instanceof LedgerFailure)) throw error;
-      return problem(503, "Not recorded", `Nothing is released that is not on record: ${error.message}.`, {
-        "retry-after": "1",
-      });
+      return this.#withhold(pass, error);
     } finally {
       pass.close();
     }
@@ -142,6 +144,23 @@ export class AuditProxy {
     return this.#finish(pass, response, body, marks);
   }
 
+  /** Answers in place of what may not be released, because it is not on record. */
+  async #withhold(pass: Pass, { message }: LedgerFailure): Promise<Response> {
+    const { request, exchange } = pass;
+    const detail = `Nothing is released that is not on record: ${message}.`;
+    const response = problem(503, "Not recorded", detail, { "retry-after": "1" });
+    const body = request.method === "HEAD" ? null : new Uint8Array(await response.arrayBuffer());
+    if (!exchange.hasEnded) {
+      // What was recorded so far may have become durable all the same, so the exchange needs an ending.
+      if (body !== null) exchange.responseBody.update(body);
+      exchange.responseBody.end();
+      const stage = exchange.attempts.length === 0 ? "rejected" : "failed";
+      const error = `not recorded in time: ${message}`.slice(0, ERROR_CHARACTERS_MAX);
+      this.#recordLater(pass, exchange.record(stage, { status: response.status, error }));
+    }
+    return this.#finish(pass, response, body, {});
+  }
+
   /** Passes a long or endless response on, and records how it ended. */
   async #stream(pass: Pass, route: Route, response: Response): Promise<Response> {
     const { exchange, signal } = pass;
@@ -199,7 +218,7 @@ export class AuditProxy {
   /** Sees to it that an exchange that has started gets the record of its ending. */
   #follow(pass: Pass, end: () => Promise<string>): void {
     const { exchange, context } = pass;
-    const ended = end().then(record => this.#record(pass, record));
+    const ended = end().then(record => this.#recordLater(pass, record));
     context.waitUntil(
       ended.catch(error =>
         console.error(`exchange ${exchange.jti} has no ending on record: ${error.message}`),
@@ -236,13 +255,29 @@ export class AuditProxy {
     return headers;
   }
 
-  async #record(pass: Pass, record: string): Promise<Marks> {
-    const { recorder, sources } = this.#options;
+  #record(pass: Pass, record: string): Promise<Marks> {
     const { exchange, context } = pass;
+    this.#keepMore(pass);
+    return this.#timed(pass, this.#options.recorder.record(exchange, record, context));
+  }
+
+  /** Records what is out already. */
+  #recordLater(pass: Pass, record: string): Promise<void> {
+    const { exchange, context } = pass;
+    this.#keepMore(pass);
+    return this.#options.recorder.recordLater(exchange, record, context);
+  }
+
+  #keepMore({ exchange, context }: Pass): void {
+    if (exchange.hasEnded && exchange.hasMore) this.#options.recorder.keep(exchange, context);
+  }
+
+  /** Counts what is waited for as the audit's own share of the time. */
+  async #timed<T>(pass: Pass, work: Promise<T>): Promise<T> {
+    const { sources } = this.#options;
     const began = sources.now();
-    if (exchange.hasEnded && exchange.hasMore) recorder.keep(exchange, context);
     try {
-      return await recorder.record(exchange, record, context);
+      return await work;
     } finally {
       pass.auditMs += sources.now() - began;
     }

@@ -7,9 +7,11 @@
 import { type IRequest, Router } from "itty-router";
 import { formatAnchorPath } from "../receipt/anchor.ts";
 import { parseEntry } from "../receipt/entry.ts";
+import { timeOfJti } from "../receipt/jti.ts";
 import type { SigningKey } from "../receipt/key.ts";
 import { issueReceipt } from "../receipt/receipt.ts";
 import { isFinal } from "../receipt/record.ts";
+import { formatSpoolPrefix } from "../receipt/spool.ts";
 import { formatTrust, type Trust } from "../receipt/trust.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { parseNote } from "../tlog/note.ts";
@@ -17,15 +19,18 @@ import { formatProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
 import { parseTilePath, TILE_WIDTH } from "../tlog/tile.ts";
 import { planInclusion } from "../tlog/tree.ts";
-import type { AnchorStatus } from "./ledger.ts";
+import { assuranceOf } from "./assurance.ts";
+import { type AnchorStatus, within } from "./ledger.ts";
 import { createOperatorSide, isOperator, notOperator, type OperatorOptions } from "./operator.ts";
 import type { Policy } from "./policy.ts";
 import { problem } from "./problem.ts";
+import type { Spool } from "./spool.ts";
 
 export interface ReadOptions extends OperatorOptions {
   readonly policy: Policy;
   readonly trust: Trust;
   readonly receiptKey: SigningKey;
+  readonly spool: Spool;
   /** Objects of the archive, by key, and anchors likewise. */
   readonly archive: Get;
   readonly anchors: Get;
@@ -45,6 +50,9 @@ const FRESH = "no-cache";
 const WAIT_SECONDS_MAX = 20;
 const WAIT_STEP_MIN_MS = 100;
 const WAIT_STEP_MAX_MS = 1600;
+
+/** How long a ledger may take for an answer here, in ms. */
+const LEDGER_WAIT_MS = 5000;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -90,9 +98,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
 async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response> {
   const unreachable = { state: "unreachable" };
   const states = [...ledgers].map(async ([name, connect]) => {
-    const status = await connect()
-      .status()
-      .catch(() => undefined);
+    const status = await within(LEDGER_WAIT_MS, connect().status()).catch(() => undefined);
     if (status === undefined) return { name, ...unreachable };
     return { name, state: status.halted === undefined ? "open" : "halted", ...status };
   });
@@ -111,7 +117,7 @@ async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response>
 /** The newest receipt of an exchange: of its ending, once it has ended. */
 async function reissue(options: ReadOptions, jti: string): Promise<Response> {
   const found = await find(options, jti);
-  if (found === undefined) return notFound("there is no exchange of this id");
+  if (found instanceof Response) return found;
   const receipt = await issueReceipt(found.text, options.receiptKey);
   return isFinal(parseEntry(found.text).record.stage)
     ? text("application/jwt", receipt)
@@ -121,7 +127,7 @@ async function reissue(options: ReadOptions, jti: string): Promise<Response> {
 /** A `.tlog-proof` of the newest receipt of an exchange, under the published checkpoint. */
 async function prove(options: ReadOptions, jti: string): Promise<Response> {
   const found = await find(options, jti);
-  if (found === undefined) return notFound("there is no exchange of this id");
+  if (found instanceof Response) return found;
   const get: Get = path => options.archive(`${found.ledger}/${path}`);
   const { index } = parseEntry(found.text).header;
   const note = decoder.decode((await get("checkpoint")) ?? new Uint8Array());
@@ -140,27 +146,75 @@ async function prove(options: ReadOptions, jti: string): Promise<Response> {
   return text("text/plain; charset=utf-8", proof);
 }
 
-/** The entry of an exchange's ending or, while there is none, of its newest stage. */
-async function find(options: ReadOptions, jti: string): Promise<Found | undefined> {
-  if (!/^[A-Za-z0-9-]{1,64}$/.test(jti)) return undefined;
+/** The entry of an exchange's ending or, while there is none, of its newest stage; or the answer that says why not. */
+async function find(options: ReadOptions, jti: string): Promise<Found | Response> {
+  const unknown = notFound("there is no exchange of this id");
+  const began = timeOfJti(jti);
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(jti)) return unknown;
+  let unreachable = false;
   for (const [ledger, connect] of options.ledgers) {
-    const entries = await connect().find(jti);
-    const ending = entries.findLast(text => isFinal(parseEntry(text).record.stage)) ?? entries.at(-1);
-    if (ending !== undefined) return { ledger, text: ending };
+    const entries = await within(LEDGER_WAIT_MS, connect().find(jti)).catch(() => undefined);
+    if (entries === undefined) unreachable = true;
+    const newest = pickNewest(entries ?? []);
+    if (newest !== undefined) return { ledger, text: newest };
   }
-  return undefined;
+  for (const ledger of options.ledgers.keys()) {
+    if (await options.spool.holds(formatSpoolPrefix(ledger, jti))) return onItsWay();
+  }
+  if (unreachable) {
+    return problem(503, "Not reachable", "A ledger cannot be asked now. Ask again soon.", {
+      "retry-after": "1",
+    });
+  }
+  return began !== undefined && mayBePromised(options.policy, began) ? again(unknown) : unknown;
+}
+
+/** Of the entries of one exchange, that of its ending, or else of its newest stage. */
+function pickNewest(entries: readonly string[]): string | undefined {
+  const stageOf = (text: string) => parseEntry(text).record.stage;
+  return (
+    entries.findLast(text => isFinal(stageOf(text))) ??
+    entries.findLast(text => stageOf(text) !== "control") ??
+    entries.at(-1)
+  );
+}
+
+/** The answer about an exchange whose records wait in the spool. */
+function onItsWay(): Response {
+  const response = json({ stage: "promised", detail: "The record is durable, and not in the ledger yet." });
+  return again(new Response(response.body, { status: 202, headers: response.headers }), "promised");
+}
+
+/** An exchange that nobody knows yet may have been let go with a promise that is still to be kept. */
+function mayBePromised({ routes }: Policy, began: number): boolean {
+  const ms = Date.now() - began;
+  return routes.some(route => {
+    const { assurance, promiseSeconds } = assuranceOf(route);
+    return assurance === "promised" && ms >= 0 && ms <= promiseSeconds * 1000;
+  });
+}
+
+/** The same answer, with the word that asking again may get another. */
+function again(response: Response, stage?: string): Response {
+  response.headers.set("retry-after", "1");
+  if (stage !== undefined) response.headers.set("audit-stage", stage);
+  return response;
 }
 
 /**
  * Asks again while the answer is only a matter of time, for as long as the client wants to wait (RFC 7240
- * section 4.3). An exchange that is not known is not waited for.
+ * section 4.3). An exchange that is not known is waited for only while it may be promised.
  */
 async function untilSettled(request: Request, ask: () => Promise<Response>): Promise<Response> {
-  const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1] ?? "0";
-  const deadline = Date.now() + Math.min(Number(wanted), WAIT_SECONDS_MAX) * 1000;
+  const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1];
+  const seconds = Math.min(Number(wanted ?? "0"), WAIT_SECONDS_MAX);
+  const deadline = Date.now() + seconds * 1000;
   for (let stepMs = WAIT_STEP_MIN_MS; ; stepMs = Math.min(stepMs * 2, WAIT_STEP_MAX_MS)) {
     const response = await ask();
-    if (!response.headers.has("retry-after") || Date.now() >= deadline) return response;
+    if (!response.headers.has("retry-after") || Date.now() >= deadline) {
+      if (wanted !== undefined) response.headers.set("preference-applied", `wait=${seconds}`);
+      return response;
+    }
     await new Promise(resolve => setTimeout(resolve, stepMs));
   }
 }

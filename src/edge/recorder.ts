@@ -1,14 +1,20 @@
-// How a record becomes durable, and what the client gets for it. Nothing that depends on a record may be
-// released before `record` has answered.
+// How a record becomes durable, and what the client gets for it: a receipt when the ledger has it, a promise when
+// it will have it, a mark when nobody knows. Nothing that depends on a record may be released before `record` has
+// answered, and no record is dropped without a trace.
 import { formatEntry } from "../receipt/entry.ts";
 import type { SigningKey } from "../receipt/key.ts";
 import type { Opening } from "../receipt/opening.ts";
 import type { Placement } from "../receipt/placement.ts";
+import { issuePromise } from "../receipt/promise.ts";
 import { issueReceipt } from "../receipt/receipt.ts";
+import { formatSpoolPath } from "../receipt/spool.ts";
+import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
-import type { Exchange } from "./exchange.ts";
-import { type Batcher, LedgerFailure } from "./ledger.ts";
+import type { Exchange, Sources } from "./exchange.ts";
+import { Gap } from "./gap.ts";
+import { type Batcher, type FailureCode, LedgerFailure, within } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
+import type { Spool } from "./spool.ts";
 
 /** What comes with each request from the platform. */
 export interface Context {
@@ -24,25 +30,62 @@ export interface RecorderOptions {
   readonly ledgers: ReadonlyMap<string, Batcher<string, Placement>>;
   /** The way to the vault of each ledger, by the ledger's name; empty when nothing is kept for the operator. */
   readonly vaults: ReadonlyMap<string, Batcher<Opening, void>>;
+  readonly spool: Spool;
+  readonly sources: Sources;
 }
 
 /** The response fields that tell a client what there is on record for it. */
 export type Marks = Readonly<Record<string, string>>;
 
+/** The way that the records of one exchange take. */
+interface Way {
+  /** Why they go to the spool, once one of them had to: so the ledger gets them in their order. */
+  failed?: FailureCode;
+  /** Settles when the record before is dealt with. */
+  last: Promise<unknown>;
+}
+
 export class Recorder {
   readonly #options: RecorderOptions;
+  readonly #ways = new WeakMap<Exchange, Way>();
+  /** What this isolate has let go without a record, and what it has to tell of earlier gaps, by ledger. */
+  readonly #gaps = new Map<string, Gap>();
+  readonly #untold = new Map<string, Set<string>>();
 
   constructor(options: RecorderOptions) {
     this.#options = options;
   }
 
-  /** Makes a record of an exchange durable and signs its entry. @throws LedgerFailure */
+  /**
+   * Makes sure of a record before anything that depends on it is released, as far as the route asks for.
+   * @throws LedgerFailure when nothing may be released.
+   */
   async record(exchange: Exchange, record: string, context: Context): Promise<Marks> {
-    const ledger = this.#options.ledgers.get(this.#ledgerOf(exchange))!;
-    const placement = await ledger.append(record, work => context.waitUntil(work));
-    if ("refused" in placement) throw new LedgerFailure(`the ledger refused the record: ${placement.reason}`);
-    const entry = formatEntry(placement.header, record);
-    return { "audit-receipt": await issueReceipt(entry, this.#options.receiptKey) };
+    if (assuranceOf(exchange.route).assurance !== "promised") return this.#make(exchange, record, context);
+    const promise = await this.#promise(exchange, record);
+    this.recordLater(exchange, record, context);
+    return { "audit-promise": promise };
+  }
+
+  /**
+   * Makes sure of a record before the upstream is called, on a route that asks for that.
+   * @throws LedgerFailure when the upstream may not be called.
+   */
+  async recordAhead(exchange: Exchange, context: Context): Promise<void> {
+    if (assuranceOf(exchange.route).assurance !== "write-ahead") return;
+    await this.#make(exchange, exchange.record("received"), context);
+  }
+
+  /**
+   * Records what is out already, so that nothing is left to be withheld: in the ledger, or else through the spool,
+   * or else as a gap. Settles when that is done, and never rejects.
+   */
+  recordLater(exchange: Exchange, record: string, context: Context): Promise<void> {
+    const way = this.#wayOf(exchange);
+    const done = way.last.then(() => this.#rescue(exchange, record, context));
+    way.last = done;
+    context.waitUntil(done);
+    return done;
   }
 
   /**
@@ -51,7 +94,8 @@ export class Recorder {
    */
   keep(exchange: Exchange, context: Context): void {
     const vault = this.#options.vaults.get(this.#ledgerOf(exchange));
-    const kept = vault?.append(exchange.opening, work => context.waitUntil(work));
+    const { waitMs } = assuranceOf(exchange.route);
+    const kept = vault?.append(exchange.opening, work => context.waitUntil(work), waitMs);
     if (kept === undefined) return;
     context.waitUntil(
       kept.catch(error =>
@@ -60,7 +104,150 @@ export class Recorder {
     );
   }
 
+  async #make(exchange: Exchange, record: string, context: Context): Promise<Marks> {
+    const way = this.#wayOf(exchange);
+    try {
+      return await this.#append(exchange, record, context);
+    } catch (error) {
+      if (!(error instanceof LedgerFailure)) throw error;
+      way.failed = error.code;
+      const spooled = this.#spool(exchange, record, context);
+      way.last = spooled.catch(() => {});
+      const { onFailure } = assuranceOf(exchange.route);
+      if (onFailure === "spool") return { "audit-promise": await spooled };
+      if (onFailure === "open") {
+        context.waitUntil(this.#noteGap(exchange, spooled));
+        return { "audit-gap": error.code };
+      }
+      // What the upstream did is on record later, though the client was told that it is not.
+      context.waitUntil(spooled.catch(reason => report(exchange, reason)));
+      throw error;
+    }
+  }
+
+  async #rescue(exchange: Exchange, record: string, context: Context): Promise<void> {
+    const way = this.#wayOf(exchange);
+    try {
+      await this.#append(exchange, record, context);
+    } catch (error) {
+      way.failed = error instanceof LedgerFailure ? error.code : "refused";
+      const spooled = this.#spool(exchange, record, context);
+      await spooled.catch(async reason => {
+        report(exchange, reason);
+        await this.#noteGap(exchange, spooled);
+      });
+    }
+  }
+
+  /** Takes a record to the ledger, and signs its entry. @throws LedgerFailure */
+  async #append(exchange: Exchange, record: string, context: Context): Promise<Marks> {
+    const { failed } = this.#wayOf(exchange);
+    if (failed !== undefined) {
+      throw new LedgerFailure(failed, "an earlier record of this exchange could not be taken to the ledger");
+    }
+    const name = this.#ledgerOf(exchange);
+    const { waitMs } = assuranceOf(exchange.route);
+    const waitUntil = (work: Promise<unknown>) => context.waitUntil(work);
+    const header = await this.#place(name, record, waitUntil, waitMs);
+    if (this.#hasGaps(name)) waitUntil(this.#tellGaps(name, waitUntil, waitMs));
+    return { "audit-receipt": await issueReceipt(formatEntry(header, record), this.#options.receiptKey) };
+  }
+
+  /** @returns the protected header of the entry that is durable. @throws LedgerFailure */
+  async #place(
+    name: string,
+    record: string,
+    waitUntil: Context["waitUntil"],
+    waitMs: number,
+  ): Promise<string> {
+    const placement = await this.#options.ledgers.get(name)!.append(record, waitUntil, waitMs);
+    if (!("refused" in placement)) return placement.header;
+    const code = placement.refused === "busy" ? "overloaded" : "refused";
+    throw new LedgerFailure(code, `the ledger refused the record: ${placement.reason}`);
+  }
+
+  /** Puts a record where the ledger will fetch it. @returns the promise that it will. @throws LedgerFailure */
+  async #spool(exchange: Exchange, record: string, context: Context): Promise<string> {
+    const name = this.#ledgerOf(exchange);
+    const promise = await this.#promise(exchange, record);
+    const put = this.#options.spool.put(formatSpoolPath(name, record), promise);
+    try {
+      await within(assuranceOf(exchange.route).waitMs, put);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new LedgerFailure("unreachable", `neither ledger nor spool could take the record: ${message}`);
+    }
+    // The ledger may be out of reach: then whatever reaches it next makes it look.
+    context.waitUntil(this.#options.spool.wake(name).catch(() => {}));
+    return promise;
+  }
+
+  #promise(exchange: Exchange, record: string): Promise<string> {
+    const { policy, receiptKey } = this.#options;
+    const { origin } = policy.ledgers.find(({ name }) => name === this.#ledgerOf(exchange))!;
+    return issuePromise(record, origin, assuranceOf(exchange.route).promiseSeconds, receiptKey);
+  }
+
+  /** Counts a record that was let go, as soon as it is known whether it waits in the spool at least. */
+  async #noteGap(exchange: Exchange, spooled: Promise<unknown>): Promise<void> {
+    const { policy, sources, spool } = this.#options;
+    const name = this.#ledgerOf(exchange);
+    const known = this.#gaps.get(name);
+    const gap = known ?? new Gap(policy.issuer, sources);
+    this.#gaps.set(name, gap);
+    const isSpooled = spooled.then(
+      () => true,
+      () => false,
+    );
+    gap.note(await isSpooled);
+    if (known !== undefined) return;
+    const beginning = gap.formatBeginning();
+    const promise = await this.#promise(exchange, beginning);
+    const put = within(
+      assuranceOf(exchange.route).waitMs,
+      spool.put(formatSpoolPath(name, beginning), promise),
+    );
+    await put.catch(reason => report(exchange, reason));
+  }
+
+  /** Tells a ledger that can be reached again of the gaps that this isolate has left in it. */
+  async #tellGaps(name: string, waitUntil: Context["waitUntil"], waitMs: number): Promise<void> {
+    const gap = this.#gaps.get(name);
+    this.#gaps.delete(name);
+    const untold = this.#untold.get(name) ?? new Set();
+    this.#untold.set(name, untold);
+    if (gap !== undefined) untold.add(gap.format());
+    for (const record of untold) {
+      try {
+        await this.#place(name, record, waitUntil, waitMs);
+        untold.delete(record);
+      } catch {
+        // The same record is told again after the next one that the ledger takes.
+        return;
+      }
+    }
+  }
+
+  #hasGaps(name: string): boolean {
+    return this.#gaps.has(name) || (this.#untold.get(name)?.size ?? 0) > 0;
+  }
+
+  #wayOf(exchange: Exchange): Way {
+    const known = this.#ways.get(exchange);
+    if (known !== undefined) return known;
+    const way: Way = { last: Promise.resolve() };
+    this.#ways.set(exchange, way);
+    return way;
+  }
+
   #ledgerOf({ route }: Exchange): string {
     return route?.ledger ?? this.#options.policy.ledgers[0]!.name;
   }
+}
+
+function report(exchange: Exchange, reason: unknown): void {
+  console.error(
+    `exchange ${exchange.jti}: a record of it is neither in the ledger nor in the spool:`,
+    reason,
+  );
 }

@@ -1,4 +1,5 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
+import { putImmutable } from "../../durable/archive.ts";
 import { ANCHOR_OBJECT, type Env, openAnchorStore, openEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
 import type { ClientCertificate } from "../edge/certificate.ts";
@@ -101,6 +102,16 @@ async function start(env: Env): Promise<App> {
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
     anchorStatus: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).status(),
+    spool: {
+      put: (path, promise) => putImmutable(archive, path, new TextEncoder().encode(promise)),
+      holds: async prefix => (await env.ARCHIVE.list({ prefix, limit: 1 })).objects.length > 0,
+      async wake(name) {
+        await Promise.all([
+          env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).arm(),
+          env.LEDGER.get(env.LEDGER.idFromName(name)).wake(),
+        ]);
+      },
+    },
     operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
     platform,
     sources: { now: Date.now, random: count => crypto.getRandomValues(new Uint8Array(count)) },

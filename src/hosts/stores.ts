@@ -1,6 +1,7 @@
 // The storage ports over what Cloudflare offers: an object's SQLite, and R2 buckets.
 import type { Archive } from "../../durable/archive.ts";
 import type { LockedBucket } from "../../durable/lock.ts";
+import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql, SqlRow, SqlValue } from "../../durable/sql.ts";
 
 export function objectSql(storage: DurableObjectStorage): Sql {
@@ -49,6 +50,22 @@ export function lockedBucket(bucket: R2Bucket): LockedBucket {
       await bucket.put(key, bytes);
     },
     delete: key => bucket.delete(key),
+  };
+}
+
+export function bucketSpool(bucket: R2Bucket): SpoolStore {
+  return {
+    async list(prefix, count) {
+      return (await bucket.list({ prefix, limit: count })).objects.map(({ key }) => key);
+    },
+    async read(key, bytesMax) {
+      const object = await bucket.get(key, { range: { offset: 0, length: bytesMax } });
+      return object === null ? undefined : new Uint8Array(await object.arrayBuffer());
+    },
+    putIfAbsent: (key, bytes) => putOnce(bucket, key, bytes),
+    async delete(keys) {
+      await bucket.delete([...keys]);
+    },
   };
 }
 

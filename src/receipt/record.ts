@@ -20,7 +20,7 @@ export const FINAL_STAGES = ["complete", "aborted", "failed", "rejected"] as con
 export const STAGES = ["received", "started", ...FINAL_STAGES, "interim", "control"] as const;
 export type Stage = (typeof STAGES)[number];
 
-export function isFinal(stage: Stage): boolean {
+export function isFinal(stage: string): boolean {
   return (FINAL_STAGES as readonly string[]).includes(stage);
 }
 

@@ -27,6 +27,7 @@ export const FAULT_CODES = {
   "quorum-not-met": "Fewer witnesses have cosigned than your policy asks for.",
   "wrong-timestamp": "The timestamp is genuine, but is of other bytes than these.",
   "wrong-purpose": "The certificate was not issued for what it was used for.",
+  "broken-promise": "A record that was promised to be in the ledger by a time was not in it by then.",
   "not-disclosed": "The disclosure does not open any digest in this record.",
 } as const;
 

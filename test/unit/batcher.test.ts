@@ -27,7 +27,7 @@ function setUp() {
   const ledger = new HeldLedger();
   const work: Promise<unknown>[] = [];
   const batcher = new Batcher(() => ledger);
-  const append = (record: string) => batcher.append(record, promise => work.push(promise));
+  const append = (record: string) => batcher.append(record, promise => work.push(promise), 5000);
   return { ledger, append, work };
 }
 

@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { APPEND_RECORDS_MAX, type Identity, Ledger, POOL_RECORDS_MAX } from "../../durable/ledger.ts";
+import {
+  APPEND_RECORDS_MAX,
+  type Identity,
+  Ledger,
+  PLACE_RETENTION_MS,
+  POOL_RECORDS_MAX,
+} from "../../durable/ledger.ts";
 import type { Sql } from "../../durable/sql.ts";
 import type { Store } from "../../durable/store.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
@@ -380,5 +386,44 @@ describe("the ledger's own history", () => {
     now = AT - 1000;
     await ledger.append([record(2)]);
     expect(controlsOf(ledger)).toEqual([genesis]);
+  });
+});
+
+describe("the exchanges without an ending", () => {
+  const unfinished = ({ store }: Ledger, stage: "received" | "started", before = AT + 1) =>
+    store.unfinished(stage, before, 10);
+
+  it("are those that were received or started, until they end", async () => {
+    const ledger = openLedger();
+    await ledger.append([1, 2, 3].map(n => record(n, { stage: "received" })));
+    await ledger.append([record(2, { stage: "started" })]);
+    expect(unfinished(ledger, "received")).toEqual([jti(1), jti(3)].sort());
+    expect(unfinished(ledger, "started")).toEqual([jti(2)]);
+    await ledger.append([record(1), record(2, { stage: "aborted" }), record(3, { stage: "rejected" })]);
+    expect([...unfinished(ledger, "received"), ...unfinished(ledger, "started")]).toEqual([]);
+  });
+
+  it.each([
+    ["received", "complete"],
+    ["started", "failed"],
+    ["received", "started"],
+  ] as const)("are not those whose %s comes after their %s", async (first, second) => {
+    const ledger = openLedger();
+    await ledger.append([record(1, { stage: second })]);
+    await ledger.append([record(1, { stage: first })]);
+    expect(unfinished(ledger, "received")).toEqual([]);
+    expect(unfinished(ledger, "started")).toEqual(second === "started" ? [jti(1)] : []);
+  });
+
+  it("are known again after a restart, and only for as long as an ending could come", async () => {
+    const sql = openSqlite(":memory:");
+    await openLedger(sql).append([record(1, { stage: "received" })]);
+    expect(unfinished(openLedger(sql), "received")).toEqual([jti(1)]);
+    expect(unfinished(openLedger(sql), "received", AT)).toEqual([]);
+    const later = openLedger(sql, () => AT + PLACE_RETENTION_MS + 2);
+    const fresh = makeJti(AT + PLACE_RETENTION_MS, new Uint8Array(16));
+    await later.append([record(2, { jti: fresh })]);
+    while (later.prune());
+    expect(unfinished(later, "received")).toEqual([]);
   });
 });

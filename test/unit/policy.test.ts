@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { assuranceOf } from "../../src/edge/assurance.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { ED25519_COSIGNATURE, formatVerifierKey, makeNoteKey } from "../../src/tlog/note.ts";
 
@@ -33,6 +34,19 @@ describe("the policy", () => {
     expect(() => read("witness\n")).toThrow(
       "vars.anchor.witnesses.policy: expected a tlog-policy: policy line 1",
     );
+  });
+
+  it("lets a route say what it promises of its records, and closes it when nothing is said", () => {
+    const [route] = parsePolicy(good).routes;
+    expect(assuranceOf(route)).toEqual({
+      assurance: "committed",
+      onFailure: "closed",
+      waitMs: 5000,
+      promiseSeconds: 3600,
+    });
+    const promised = parsePolicy({ ...good, routes: [{ ...good.routes[0], assurance: "promised" }] });
+    expect(assuranceOf(promised.routes[0]).onFailure).toBe("spool");
+    expect(assuranceOf(undefined)).toEqual(assuranceOf(route));
   });
 
   it("fills in what is not said", () => {
@@ -190,6 +204,26 @@ describe("the policy", () => {
       "a private field that is no member of a record",
       one({ private: ["res.body"] }),
       "vars.routes.0.private.0",
+    ],
+    [
+      "a ledger named like a folder of the archive",
+      { ...good, ledgers: [{ name: "spool", origin: "x" }] },
+      "vars.ledgers.0.name",
+    ],
+    [
+      "a kind of assurance that there is not",
+      { ...good, routes: [{ ...good.routes[0], assurance: "sure" }] },
+      "vars.routes.0.assurance",
+    ],
+    [
+      "a wait for the ledger that would outlive the request",
+      { ...good, routes: [{ ...good.routes[0], ledger_wait_ms: 60_000 }] },
+      "vars.routes.0.ledger_wait_ms",
+    ],
+    [
+      "a promise on a route that is to be closed",
+      { ...good, routes: [{ ...good.routes[0], assurance: "promised", on_ledger_failure: "closed" }] },
+      "vars.routes.0.on_ledger_failure",
     ],
     ["a prefix that does not end with a slash", { ...good, prefix: "/audit" }, "vars.prefix"],
   ])("stops at %s and names the key", (_, vars, path) => {

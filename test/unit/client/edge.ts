@@ -32,6 +32,7 @@ export function openEdge(
       size: ledger.store.head().frontier.size,
       published: ledger.store.published(),
       minimum: ledger.store.retention().minimum,
+      alerts: [],
       ...(ledger.halted && { halted: { code: ledger.halted.code, reason: ledger.halted.message } }),
     }),
   };
@@ -49,6 +50,7 @@ export function openEdge(
     vaults: new Map([[LEDGER, () => vaultConnection]]),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
+    spool: { put: async () => {}, holds: async () => false, wake: async () => {} },
     anchorStatus: async () => (anchors.objects.size === 0 ? {} : { latest: anchors.objects.size - 1 }),
     operatorTokenSha256: createHash("sha256").update(OPERATOR_TOKEN).digest("hex"),
     platform: {

@@ -1,0 +1,179 @@
+// The spool, from the ledger's side: records that the edge could not bring it wait in the object store as promises,
+// signed by the receipt key, and the ledger enters them in the order of their paths.
+//
+// A promise is deleted only after its entry is durable, and entering it again changes nothing, so it may stop
+// anywhere and begin anew. Whoever can write to the store can put anything there: what is not signed, not for this
+// ledger, or refused by it is neither entered nor dropped, but set aside for a person to look at.
+import { parseHeader } from "../src/receipt/entry.ts";
+import { timeOfJti } from "../src/receipt/jti.ts";
+import type { TrustedKey } from "../src/receipt/key.ts";
+import type { Placement } from "../src/receipt/placement.ts";
+import { type AuditPromise, PROMISE_BYTES_MAX, parsePromise, verifyPromise } from "../src/receipt/promise.ts";
+import { formatRecord, formatStep } from "../src/receipt/record.ts";
+import { formatSpoolPath, formatSpoolPrefix, REFUSED_FOLDER, SPOOL_FOLDER } from "../src/receipt/spool.ts";
+import { encodeBase64url } from "../src/tlog/base64.ts";
+import { Fault } from "../src/tlog/fault.ts";
+import { leafHash } from "../src/tlog/hash.ts";
+
+/** The part of an object store that a spool needs. */
+export interface SpoolStore {
+  /** The first keys below a prefix, sorted, at most `count` of them. */
+  list(prefix: string, count: number): Promise<string[]>;
+  /** The first `bytesMax` bytes of an object, or undefined when there is none. */
+  read(key: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean>;
+  delete(keys: readonly string[]): Promise<void>;
+}
+
+export interface SpoolOptions {
+  readonly store: SpoolStore;
+  /** The ledger's name and origin. */
+  readonly name: string;
+  readonly origin: string;
+  /** The keys that may have signed what waits. */
+  readonly keys: readonly TrustedKey[];
+  /** Takes records as `Ledger.append` does, and answers when they are durable. */
+  readonly append: (records: readonly string[]) => Promise<Placement[]>;
+}
+
+/** What was found at the last look. */
+export interface SpoolState {
+  /** How many records wait, and of when the oldest exchange among them is; up to DRAIN_RECORDS_MAX are counted. */
+  readonly waiting: number;
+  readonly oldest?: string;
+  /** How many were set aside, up to SET_ASIDE_COUNT_MAX. */
+  readonly refused: number;
+  /** Why the last attempt did not come to its end, if it did not. */
+  readonly trouble?: string;
+}
+
+/** The most records that are entered at once, and the most that were set aside that are counted. */
+export const DRAIN_RECORDS_MAX = 250;
+const SET_ASIDE_COUNT_MAX = 1000;
+
+/** How many objects are read at once. */
+const READS_AT_ONCE = 25;
+
+/** A record that waits. */
+interface Waiting {
+  readonly key: string;
+  readonly promise: AuditPromise;
+}
+
+export class Spool {
+  readonly #options: SpoolOptions;
+  #state: SpoolState = { waiting: 0, refused: 0 };
+
+  constructor(options: SpoolOptions) {
+    this.#options = options;
+  }
+
+  get state(): SpoolState {
+    return this.#state;
+  }
+
+  /** Enters what waits, some at a time. @returns whether something waits still. Never rejects. */
+  async drain(): Promise<boolean> {
+    const { store, name } = this.#options;
+    let trouble: string | undefined;
+    try {
+      const keys = await store.list(formatSpoolPrefix(name), DRAIN_RECORDS_MAX);
+      for (let at = 0; at < keys.length; at += READS_AT_ONCE) {
+        await this.#enter(keys.slice(at, at + READS_AT_ONCE));
+      }
+    } catch (error) {
+      trouble = (error as Error).message;
+      console.error(`draining the spool of ledger "${name}":`, error);
+    }
+    return this.#look(trouble);
+  }
+
+  async #look(trouble: string | undefined): Promise<boolean> {
+    const { store, name } = this.#options;
+    try {
+      const left = await store.list(formatSpoolPrefix(name), DRAIN_RECORDS_MAX);
+      const refused = await store.list(`${REFUSED_FOLDER}/${name}/`, SET_ASIDE_COUNT_MAX);
+      const oldest = timeOfJti(left[0]?.slice(formatSpoolPrefix(name).length).split(".")[0] ?? "");
+      this.#state = {
+        waiting: left.length,
+        refused: refused.length,
+        ...(oldest !== undefined && { oldest: new Date(oldest).toISOString() }),
+        ...(trouble !== undefined && { trouble }),
+      };
+      return left.length > 0;
+    } catch (error) {
+      this.#state = { ...this.#state, trouble: (error as Error).message };
+      return true;
+    }
+  }
+
+  async #enter(keys: readonly string[]): Promise<void> {
+    const opened = await Promise.all(keys.map(key => this.#open(key)));
+    const waiting = opened.filter(one => one !== undefined);
+    if (waiting.length === 0) return;
+    const placements = await this.#options.append(waiting.map(({ promise }) => promise.recordText));
+    const entered: Waiting[] = [];
+    const late: string[] = [];
+    for (const [i, one] of waiting.entries()) {
+      const placement = placements[i]!;
+      if (!("refused" in placement)) {
+        entered.push(one);
+        if (parseHeader(placement.header).at > one.promise.header.promise) late.push(tellLate(one.promise));
+      } else if (placement.refused === "busy" || placement.refused === "halted") {
+        throw new Error(placement.reason);
+      } else {
+        await this.#setAside(one.key, `${placement.refused}: ${placement.reason}`);
+      }
+    }
+    // Told before the promise is let go. The ledger refuses a second one about the same exchange: one is enough.
+    if (late.length > 0) await this.#options.append(late);
+    await this.#options.store.delete(entered.map(({ key }) => key));
+  }
+
+  /** A record that may be entered; undefined when it may not, or is not there any more. */
+  async #open(key: string): Promise<Waiting | undefined> {
+    const { store, name, origin, keys } = this.#options;
+    const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
+    if (bytes === undefined) return undefined;
+    try {
+      // Any byte becomes one character; what is not ASCII then parses as no promise.
+      const promise = parsePromise(new TextDecoder("latin1").decode(bytes));
+      await verifyPromise(promise, keys);
+      if (promise.header.origin !== origin || formatSpoolPath(name, promise.recordText) !== key) {
+        throw new Fault("misplaced", "promise: is not the one that belongs at this path");
+      }
+      return { key, promise };
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      await this.#setAside(key, `${error.code}: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  /**
+   * Moves an object out of the way, under a name that follows from its bytes: nothing is overwritten. Of one that is
+   * larger than any promise only the beginning is kept.
+   */
+  async #setAside(key: string, reason: string): Promise<void> {
+    const { store, name } = this.#options;
+    const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
+    if (bytes === undefined) return;
+    const rest = key.slice(SPOOL_FOLDER.length + 1);
+    await store.putIfAbsent(`${REFUSED_FOLDER}/${rest}.${encodeBase64url(leafHash(bytes))}`, bytes);
+    await store.delete([key]);
+    console.error(`the spool of ledger "${name}": ${key} was set aside: ${reason}`);
+  }
+}
+
+/** The control record about a record that was entered later than promised; the same whenever it is told. */
+function tellLate({ header, record }: AuditPromise): string {
+  const iat = Math.floor(Date.parse(header.promise) / 1000);
+  return formatRecord({
+    iss: record.iss,
+    jti: record.jti,
+    iat,
+    time: header.promise,
+    stage: "control",
+    control: { type: "entered-late", step: formatStep(record), promise: header.promise },
+  });
+}

@@ -1,0 +1,263 @@
+// The spool is drained whole, whatever stops it and wherever; and it takes nothing from strangers.
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { DRAIN_RECORDS_MAX, Spool, type SpoolStore } from "../../durable/spool.ts";
+import { parseEntry } from "../../src/receipt/entry.ts";
+import { makeJti } from "../../src/receipt/jti.ts";
+import { issuePromise } from "../../src/receipt/promise.ts";
+import { formatSpoolPath } from "../../src/receipt/spool.ts";
+import { createWorld, fixedKey, ISSUER, LEDGER, ORIGIN, START_MS, type World } from "../world.ts";
+
+/** A store in memory that can be stopped at the n-th step, before it is done or after. */
+class BreakingStore implements SpoolStore {
+  readonly objects = new Map<string, Uint8Array>();
+  #left = Number.POSITIVE_INFINITY;
+  #isDone = false;
+
+  breakAt(step: number, isDone: boolean): void {
+    this.#left = step;
+    this.#isDone = isDone;
+  }
+
+  mend(): void {
+    this.#left = Number.POSITIVE_INFINITY;
+  }
+
+  /** Runs a step, unless it is the one at which everything stops: from then on nothing is done any more. */
+  async step<T>(run: () => T | Promise<T>): Promise<T> {
+    if (this.#left < 0) throw new Error("stopped");
+    if (this.#left-- > 0) return run();
+    if (this.#isDone) await run();
+    throw new Error("stopped");
+  }
+
+  list(prefix: string, count: number): Promise<string[]> {
+    return this.step(() =>
+      [...this.objects.keys()]
+        .filter(key => key.startsWith(prefix))
+        .sort()
+        .slice(0, count),
+    );
+  }
+
+  read(key: string, bytesMax: number): Promise<Uint8Array | undefined> {
+    return this.step(() => this.objects.get(key)?.slice(0, bytesMax));
+  }
+
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
+    return this.step(() => {
+      if (this.objects.has(key)) return false;
+      this.objects.set(key, bytes);
+      return true;
+    });
+  }
+
+  delete(keys: readonly string[]): Promise<void> {
+    return this.step(() => {
+      for (const key of keys) this.objects.delete(key);
+    });
+  }
+
+  /** The keys in one folder. */
+  in(folder: string): string[] {
+    return [...this.objects.keys()].filter(key => key.startsWith(`${folder}/`)).sort();
+  }
+}
+
+function record(n: number, more: object = {}): string {
+  const jti = makeJti(START_MS + n, createHash("sha256").update(`${n}`).digest().subarray(0, 16));
+  const time = new Date(START_MS + n).toISOString();
+  return JSON.stringify({
+    iss: ISSUER,
+    jti,
+    iat: Math.floor(START_MS / 1000),
+    time,
+    stage: "complete",
+    ...more,
+  });
+}
+
+async function put(store: BreakingStore, world: World, text: string, seconds = 3600): Promise<string> {
+  const path = formatSpoolPath(LEDGER, text);
+  const promise = await issuePromise(text, ORIGIN, seconds, world.receiptKey);
+  store.objects.set(path, new TextEncoder().encode(promise));
+  return path;
+}
+
+function openSpool(store: BreakingStore, world: World): Spool {
+  return new Spool({
+    store,
+    name: LEDGER,
+    origin: ORIGIN,
+    keys: world.trust.receiptKeys,
+    append: records => store.step(() => world.ledger.append(records)),
+  });
+}
+
+/** The records of the ledger, without its own history but for what it tells of the spool. */
+function recordsOf({
+  ledger,
+}: World): { jti: string; stage: string; text: string; control?: object | undefined }[] {
+  const size = ledger.store.head().frontier.size;
+  return ledger.store
+    .entries(0, size)
+    .map(({ text }) => ({
+      ...parseEntry(text).record,
+      text: Buffer.from(text.split(".")[1]!, "base64url").toString(),
+    }))
+    .filter(({ control }) => control === undefined || control.type === "entered-late");
+}
+
+describe("the spool", () => {
+  it("is entered in the order of the exchanges, and of the stages of each", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    const exchange = (n: number) => [
+      record(n, { stage: "received" }),
+      record(n, { stage: "started" }),
+      record(n, { stage: "interim", seq: 1 }),
+      record(n),
+    ];
+    const texts = [1, 2, 3].flatMap(exchange);
+    for (const text of [...texts].reverse()) await put(store, world, text);
+    expect(await openSpool(store, world).drain()).toBe(false);
+    expect(recordsOf(world).map(({ text }) => text)).toEqual(texts);
+    expect(store.objects.size).toBe(0);
+  });
+
+  it("takes more than one look when there is a great deal", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    for (let n = 0; n < DRAIN_RECORDS_MAX + 5; n++) await put(store, world, record(n));
+    const spool = openSpool(store, world);
+    expect(await spool.drain()).toBe(true);
+    expect(spool.state).toMatchObject({
+      waiting: 5,
+      oldest: new Date(START_MS + DRAIN_RECORDS_MAX).toISOString(),
+    });
+    expect(await spool.drain()).toBe(false);
+    expect(recordsOf(world)).toHaveLength(DRAIN_RECORDS_MAX + 5);
+  });
+
+  it("loses nothing and takes nothing twice, wherever it is stopped", async () => {
+    const stopped = { before: 0, after: 0 };
+    for (let step = 0; ; step++) {
+      let isOver = false;
+      for (const isDone of [false, true]) {
+        const [world, store] = [await createWorld(), new BreakingStore()];
+        // One is in the ledger already, one comes too late, one will be refused, one is of a stranger.
+        const known = record(1);
+        await world.ledger.append([known]);
+        const late = record(2, { stage: "failed" });
+        const conflicting = record(3);
+        await world.ledger.append([record(3, { ms: 7 })]);
+        await put(store, world, known);
+        await put(store, world, late, -3600);
+        await put(store, world, conflicting);
+        await put(store, world, record(4));
+        store.objects.set(`spool/${LEDGER}/stranger`, new TextEncoder().encode("a.b.c"));
+
+        store.breakAt(step, isDone);
+        const spool = openSpool(store, world);
+        await spool.drain();
+        isOver = spool.state.trouble === undefined;
+        if (!isOver) stopped[isDone ? "after" : "before"]++;
+        store.mend();
+        expect(await openSpool(store, world).drain()).toBe(false);
+
+        const records = recordsOf(world);
+        const names = records.map(({ jti, stage }) => `${stage} of ${jti}`);
+        expect(new Set(names).size).toBe(names.length);
+        expect(records.map(({ text }) => text)).toEqual(expect.arrayContaining([known, late, record(4)]));
+        expect(records.filter(({ control }) => control !== undefined)).toHaveLength(1);
+        expect(store.in("spool")).toEqual([]);
+        expect(store.in("refused")).toHaveLength(2);
+      }
+      if (isOver) break;
+    }
+    // list, reads, set aside, append, tell, delete, and the two looks afterwards: each was stopped at.
+    expect(stopped.before).toBeGreaterThanOrEqual(14);
+    expect(stopped.after).toBe(stopped.before);
+  });
+
+  it("tells of a record that was promised for an earlier time", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    await put(store, world, record(1), -60);
+    await openSpool(store, world).drain();
+    const [entered, told] = recordsOf(world);
+    expect(told).toMatchObject({
+      jti: entered!.jti,
+      stage: "control",
+      control: {
+        type: "entered-late",
+        step: "complete",
+        promise: new Date(START_MS + 1 - 60_000).toISOString(),
+      },
+    });
+  });
+
+  it.each<[string, (store: BreakingStore, world: World) => Promise<unknown>]>([
+    [
+      "is signed by another key",
+      async store => {
+        const text = record(1);
+        const promise = await issuePromise(text, ORIGIN, 60, await fixedKey("stranger"));
+        store.objects.set(formatSpoolPath(LEDGER, text), new TextEncoder().encode(promise));
+      },
+    ],
+    [
+      "is for another ledger",
+      async (store, world) => {
+        const text = record(1);
+        const promise = await issuePromise(text, "api.example.com/audit/other", 60, world.receiptKey);
+        store.objects.set(formatSpoolPath(LEDGER, text), new TextEncoder().encode(promise));
+      },
+    ],
+    [
+      "lies at another path than its own",
+      async (store, world) => {
+        const path = await put(store, world, record(1));
+        store.objects.set(`spool/${LEDGER}/0-first`, store.objects.get(path)!);
+        store.objects.delete(path);
+      },
+    ],
+    ["is no promise", async store => store.objects.set(`spool/${LEDGER}/x`, new Uint8Array([0xff, 0, 1]))],
+    [
+      "is larger than any",
+      async store => store.objects.set(`spool/${LEDGER}/x`, new Uint8Array(100_000).fill(46)),
+    ],
+    [
+      "is of an exchange that the ledger has forgotten",
+      async (store, world) => {
+        world.tick(31 * 86_400_000);
+        await world.ledger.append([record(31 * 86_400_000)]);
+        await put(store, world, record(1));
+      },
+    ],
+  ])("sets aside what %s, enters the rest, and says so", async (_, prepare) => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    await prepare(store, world);
+    const good = record(31 * 86_400_000 - 5);
+    if (_.includes("forgotten")) await put(store, world, good);
+    else await put(store, world, record(2));
+    const before = recordsOf(world).length;
+    const spool = openSpool(store, world);
+    expect(await spool.drain()).toBe(false);
+    expect(recordsOf(world)).toHaveLength(before + 1);
+    expect(store.in("refused")).toHaveLength(1);
+    expect(spool.state.refused).toBe(1);
+  });
+
+  it("leaves everything where it is when the ledger is busy or has halted", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    await put(store, world, record(1));
+    const spool = new Spool({
+      store,
+      name: LEDGER,
+      origin: ORIGIN,
+      keys: world.trust.receiptKeys,
+      append: async records => records.map(() => ({ refused: "busy", reason: "too much" })),
+    });
+    expect(await spool.drain()).toBe(true);
+    expect(store.in("spool")).toHaveLength(1);
+    expect(spool.state).toMatchObject({ waiting: 1, refused: 0, trouble: "too much" });
+  });
+});
