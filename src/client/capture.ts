@@ -2,12 +2,15 @@
 // what it is; whether it is true is for the verifier. What is none of these, or was cut off, is no evidence
 // either way.
 import { parseSeed } from "../receipt/disclosure.ts";
+import { isPromise } from "../receipt/promise.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 
 export interface Capture {
-  readonly kind: "receipt" | "proof" | "response";
+  readonly kind: "receipt" | "promise" | "proof" | "response";
   /** A compact JWS. A proof carries its own. */
   readonly receipt?: string;
+  /** In place of a receipt: a compact JWS that promises one. */
+  readonly promise?: string;
   /** A `.tlog-proof`. */
   readonly proof?: string;
   readonly seed?: Uint8Array;
@@ -32,7 +35,8 @@ export async function readCapture(bytes: Uint8Array, what: string): Promise<Capt
   const text = new TextDecoder().decode(bytes.subarray(0, TEXT_BYTES_MAX));
   if (/^HTTP\/[\d.]+ \d{3}/.test(text)) return readResponse(bytes, what);
   if (text.startsWith(PROOF_LINE)) return { kind: "proof", proof: requireWholeProof(text, what) };
-  return { kind: "receipt", receipt: requireReceipt(text, what) };
+  const receipt = requireReceipt(text, what);
+  return isPromise(receipt) ? { kind: "promise", promise: receipt } : { kind: "receipt", receipt };
 }
 
 /** The text of a receipt, which is the whole of `text`. @throws Undecided when it is none, or cut off */
@@ -66,7 +70,7 @@ async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
     const { status, headers, end } = readHead(rest, what);
     rest = rest.subarray(end);
     const isNext = /^HTTP\/[\d.]+ \d{3}/.test(new TextDecoder("latin1").decode(rest.subarray(0, 20)));
-    const receipt = headers.get("audit-receipt");
+    const receipt = headers.get("audit-receipt") ?? headers.get("audit-promise");
     if (isNext && (status < 200 || receipt === null)) continue;
     if (isNext && status >= 300 && status < 400) {
       // Its body may have been made to look like a response with a receipt of another exchange.
@@ -86,7 +90,7 @@ async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
     const seed = headers.get("audit-receipt-seed");
     return {
       kind: "response",
-      receipt: requireReceipt(receipt, `${what}: Audit-Receipt`),
+      ...readToken(headers, what),
       ...(seed !== null && {
         seed: await undecidedIfFaulty(`${what}: Audit-Receipt-Seed`, () => parseSeed(seed)),
       }),
@@ -95,6 +99,14 @@ async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
       ...readBody(rest, headers, what),
     };
   }
+}
+
+/** The receipt of a response, or the promise in place of it. */
+function readToken(headers: Headers, what: string): { receipt: string } | { promise: string } {
+  const receipt = headers.get("audit-receipt");
+  return receipt === null
+    ? { promise: requireReceipt(headers.get("audit-promise")!, `${what}: Audit-Promise`) }
+    : { receipt: requireReceipt(receipt, `${what}: Audit-Receipt`) };
 }
 
 /** Reads a response head. Lines may end in CRLF or in LF. */

@@ -1,5 +1,7 @@
 // What each command does, from what a person typed to an answer. Nothing here prints or decides exit codes.
+import { isPromise, parsePromise } from "../receipt/promise.ts";
 import { parseReceipt } from "../receipt/receipt.ts";
+import type { AuditRecord } from "../receipt/record.ts";
 import type { SeenExchange, Verdict } from "../receipt/verify.ts";
 import { parseVerifierKey } from "../tlog/note.ts";
 import { type Archive, openFolderArchive, openRemoteArchive } from "./archive.ts";
@@ -18,6 +20,7 @@ import {
   describeTrust,
   describeVerdict,
 } from "./print.ts";
+import { redeemPromise } from "./promise.ts";
 import { carriedReceipt, fetchConsistency, fetchProof } from "./proof.ts";
 import { defaultPrefix, isUrl, parseUrl, possiblePrefixes } from "./remote.ts";
 import { fetchTrust, openTrust, readNamedFile, readTrust, type TrustSource } from "./trust.ts";
@@ -45,8 +48,11 @@ export async function fetchCommand(
     if (!toFile) await platform.writeOut(chunk);
   });
   if (toFile) await platform.writeFile(options.output, made.seen.responseBody!);
-  const receipt = takeReceipt(made);
+  const token = takeReceipt(made);
   const source = pinned ?? (await fetchTrust(platform, defaultPrefix(url)));
+  const receipt = isPromise(token)
+    ? await redeemPromise(platform, token, prefixOf(source), source.trust)
+    : token;
   const verdict = await verifyMade(platform, made, receipt, source.trust);
   const uncompared = listUncompared(verdict, made.headers.has("audit-receipt-seed"));
   return describeVerdict(verdict, uncompared, source, addressOf(verdict, source));
@@ -67,9 +73,9 @@ export async function verifyCommand(
   options: VerifyOptions,
 ): Promise<Answer> {
   const capture = await readCapture(await readInput(platform, file), nameInput(file));
-  const receipt = receiptOf(capture, file);
-  const { iss } = parseReceipt(receipt).entry.record;
+  const { iss } = recordOf(capture, file);
   const source = await findTrust(platform, options.trust, () => parseUrl(iss).href);
+  const receipt = await findReceipt(platform, capture, file, source);
   const exchange = await seenExchange(platform, capture, options);
   const anchor = options.anchor === undefined ? undefined : await readAnchor(platform, options.anchor);
   const { proof, seed } = capture;
@@ -223,6 +229,27 @@ function receiptOf(capture: Capture, what: string): string {
   return capture.receipt ?? carriedReceipt(capture.proof!, what);
 }
 
+/** The record that a capture is about. */
+function recordOf(capture: Capture, what: string): AuditRecord {
+  const { promise } = capture;
+  return promise === undefined
+    ? parseReceipt(receiptOf(capture, what)).entry.record
+    : parsePromise(promise).record;
+}
+
+/** The receipt of a capture; when it has a promise instead, the receipt that keeps it. */
+async function findReceipt(
+  platform: Platform,
+  capture: Capture,
+  what: string,
+  source: TrustSource,
+): Promise<string> {
+  const { promise } = capture;
+  return promise === undefined
+    ? receiptOf(capture, what)
+    : redeemPromise(platform, promise, prefixOf(source), source.trust);
+}
+
 async function readAnchor(platform: Platform, file: string): Promise<string> {
   return requireReceipt(new TextDecoder().decode(await readNamedFile(platform, file)), file);
 }
@@ -275,9 +302,11 @@ async function findExchange(
       found: input,
     });
   }
-  const receipt = receiptOf(await readCapture(await readInput(platform, input), nameInput(input)), input);
-  const { iss, jti } = parseReceipt(receipt).entry.record;
-  return { address: `${await findPrefix(platform, api ?? iss)}receipts/${encodeURIComponent(jti)}`, receipt };
+  const capture = await readCapture(await readInput(platform, input), nameInput(input));
+  const { iss, jti } = recordOf(capture, input);
+  const address = `${await findPrefix(platform, api ?? iss)}receipts/${encodeURIComponent(jti)}`;
+  // A promise leads to its exchange, and there is no receipt yet that the proof must be about.
+  return capture.promise === undefined ? { address, receipt: receiptOf(capture, input) } : { address };
 }
 
 async function findPrefix(platform: Platform, where: string): Promise<string> {

@@ -40,10 +40,12 @@ export async function makeExchange(
   return { seen, headers: response.headers };
 }
 
-/** The receipt that came with a response. @throws Undecided when there is none, or not a whole one */
+/** The receipt that came with a response, or the promise of one. @throws Undecided when there is none, or not a whole one */
 export function takeReceipt({ headers, seen }: MadeExchange): string {
   const receipt = headers.get("audit-receipt");
   if (receipt !== null) return requireReceipt(receipt, "Audit-Receipt");
+  const promise = headers.get("audit-promise");
+  if (promise !== null) return requireReceipt(promise, "Audit-Promise");
   throw new Undecided("the response carries no receipt", {
     expected:
       "a header field Audit-Receipt, as every response has that came through Counterfoil and is on record",

@@ -1,5 +1,7 @@
 // What clients get, and what is on record afterwards, when the ledger is out of reach, slow, busy or full: for each
 // setting of a route, under load, in real workerd.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -290,5 +292,36 @@ describe("an edge that is killed between the call of the upstream and the record
       req: { method: "GET", path: "/order" },
     });
     expect(response.headers["audit-stage"]).toBe("open");
+  });
+});
+
+describe("a promise in a person's hands", () => {
+  /** Runs the command line on a file with this text. @returns its exit code and output. */
+  async function run(text: string, ...args: string[]): Promise<[number, string]> {
+    const file = join(folder, "promise.txt");
+    await writeFile(file, text);
+    const child = spawn(process.execPath, ["src/hosts/counterfoil.mjs", "verify", file, ...args]);
+    const output = Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
+    const [code] = (await once(child, "exit")) as [number];
+    return [code, (await output).flat().join("")];
+  }
+
+  test("is exchanged for the receipt that keeps it, and is not proven while there is none", async () => {
+    const path = "/promised/hands/1";
+    const { headers, body } = await send(`${edge.url}${path}`);
+    const promise = headers["audit-promise"] as string;
+    const response = ["HTTP/1.1 200 OK", `audit-promise: ${promise}`, "", body.toString()].join("\r\n");
+    await finalReceipt(headers["audit-id"] as string);
+    const [code, output] = await run(response, "--url", `${edge.url}${path}`);
+    expect([code, output]).toEqual([0, expect.stringContaining("signed, matched")]);
+    const other = response.replace("you asked", "you begged");
+    expect(await run(other)).toEqual([1, expect.stringContaining("mismatched")]);
+
+    await setFault("down");
+    const late = (await send(`${edge.url}${path}`)).headers["audit-promise"] as string;
+    expect(await run(late)).toEqual([2, expect.stringContaining("not in the ledger yet")]);
+    await setFault("none");
+    const forged = `${late.slice(0, -9)}${late.at(-9) === "A" ? "B" : "A"}${late.slice(-8)}`;
+    expect(await run(forged)).toEqual([1, expect.stringContaining("bad-signature")]);
   });
 });
