@@ -188,7 +188,7 @@ describe.skipIf(!hasCurl)(
           encoding: "latin1",
           maxBuffer: 16 * 1024 * 1024,
         });
-        return stdout.split("\r\n").filter(line => !/^(date|audit-[a-z-]+|link):/i.test(line));
+        return stdout.split("\r\n").filter(line => !/^(date|server-timing|audit-[a-z-]+|link):/i.test(line));
       };
       expect(await ask(edge.url)).toEqual(await ask(passThrough.url));
     });
