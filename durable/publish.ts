@@ -41,9 +41,10 @@ export async function publish(options: PublishOptions): Promise<number> {
   const before = store.published();
   await checkPresent(present, noted, before, frontier, options);
 
-  for (const tile of tilesBetween(before, frontier.size)) {
-    // Remembered before it is written: one that is in the archive is never forgotten.
-    if (tile.width < TILE_WIDTH) store.addPartial(tile);
+  const tiles = [...tilesBetween(before, frontier.size)];
+  // Remembered before they are written: one that is in the archive is never forgotten.
+  store.addPartials(tiles.filter(tile => tile.width < TILE_WIDTH));
+  for (const tile of tiles) {
     await putImmutable(archive, `${name}/${formatTilePath(tile)}`, tileBytes(store, tile));
   }
   await putCheckpoint(frontier, present, options);

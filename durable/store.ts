@@ -262,15 +262,19 @@ export class Store {
     return rows.map(row => row.hash as Uint8Array);
   }
 
-  /** Remembers a partial tile that goes into the archive. */
-  addPartial({ level, n, width }: Tile): void {
-    this.#sql.all(
-      "INSERT OR IGNORE INTO partial VALUES (?, ?, ?, ?)",
-      endOf(level, n),
-      String(level),
-      n,
-      width,
-    );
+  /** Remembers the partial tiles that go into the archive. */
+  addPartials(tiles: readonly Tile[]): void {
+    this.#sql.transaction(() => {
+      for (const { level, n, width } of tiles) {
+        this.#sql.all(
+          "INSERT OR IGNORE INTO partial VALUES (?, ?, ?, ?)",
+          endOf(level, n),
+          String(level),
+          n,
+          width,
+        );
+      }
+    });
   }
 
   /** Partial tiles whose full tile is part of a tree of `size`; some at a time. */

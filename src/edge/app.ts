@@ -16,11 +16,16 @@ export interface AppOptions extends ReadOptions {
   readonly sources: Sources;
 }
 
+/** For how long openings are gathered on their way to a vault, in ms: each batch is one wait for the disk. */
+const VAULT_GATHER_MS = 100;
+
 export type App = (request: Request, context: Context) => Promise<Response>;
 
 export function createApp(options: AppOptions): App {
   const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
-  const vaults = new Map([...options.vaults].map(([name, connect]) => [name, new Batcher(sinkOf(connect))]));
+  const vaults = new Map(
+    [...options.vaults].map(([name, connect]) => [name, new Batcher(sinkOf(connect), VAULT_GATHER_MS)]),
+  );
   const keepsValues = options.policy.vault.retention_days > 0;
   const recorder = new Recorder({
     ...options,

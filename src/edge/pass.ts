@@ -18,7 +18,7 @@ export class Pass {
   readonly #now: () => number;
   readonly #controller = new AbortController();
   #refusal: Refusal | undefined;
-  #upload: Promise<unknown> = Promise.resolve();
+  #upload: Promise<unknown> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When something last moved. */
   #moved: number;
@@ -96,6 +96,7 @@ export class Pass {
 
   /** Waits, but not for longer than this, until no more of the request's body goes up. @returns whether none does. */
   async uploaded(ms: number): Promise<boolean> {
+    if (this.#upload === undefined) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), ms);
     const settled = () => resolve(true);

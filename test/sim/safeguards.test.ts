@@ -187,7 +187,7 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     changes: [
       {
         file: "durable/publish.ts",
-        find: "    if (tile.width < TILE_WIDTH) store.addPartial(tile);\n",
+        find: "  store.addPartials(tiles.filter(tile => tile.width < TILE_WIDTH));\n",
         put: "",
       },
     ],
