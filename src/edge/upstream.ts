@@ -52,10 +52,12 @@ export async function callUpstream(
   withhold(headers, exchange.identity?.strip ?? []);
   if (asksForSocket(request)) askForSocket(headers);
   const init = { method, headers, body, redirect: "manual", signal } as const;
+  // Whatever it throws, at once or later, is no answer.
+  const send = async () => platform.send(url, init);
   const retries = IDEMPOTENT.includes(method) && !(body instanceof ReadableStream) ? route.retries : 0;
   for (let repetition = 0; ; repetition++) {
     const began = sources.now();
-    const response = await platform.send(url, init).catch(() => undefined);
+    const response = await send().catch(() => undefined);
     const ms = sources.now() - began;
     exchange.attempts.push(response ? { status: response.status, ms } : { error: "no answer came", ms });
     const pauseMs = pauseBefore(repetition, response, sources);
