@@ -18,7 +18,7 @@ import { describeMachine, type Findings, median, round3 } from "./measure.ts";
 import { ANSWER, HOST, makeExchange, type Outcome, type Sample, type Turn } from "./proxy/exchanges.ts";
 
 const CONNECTIONS = 64;
-const ROUNDS = 4;
+const ROUNDS = 15;
 const TURN_MS = 2000;
 
 /** On the disk of the checkout: what a system keeps temporary files on may be memory, where durability is free. */
