@@ -1,6 +1,6 @@
 // The keys that sign receipts and anchors, and the rule for which signature algorithm a key may be used
 // with. The algorithm always follows from the key; what a token asks for only has to agree with it.
-import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from "jose";
+import { calculateJwkThumbprint, importJWK, type JWK } from "jose";
 import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
 import { verifyEd25519 } from "../tlog/ed25519.ts";
 import { Fault } from "../tlog/fault.ts";
@@ -130,15 +130,16 @@ export async function verifyJws(
 }
 
 async function isSignedBy(key: TrustedKey, jws: Jws, alg: string, what: string): Promise<boolean> {
+  const input = new TextEncoder().encode(jws.input);
   if (key.crv === "Ed25519") {
-    const publicKey = decodeBase64url(String(key.x), `${what}: public key`);
-    return verifyEd25519(publicKey, new TextEncoder().encode(jws.input), jws.signature);
+    return verifyEd25519(decodeBase64url(String(key.x), `${what}: public key`), input, jws.signature);
   }
+  // What is left by now is ES256 (RFC 7518 section 3.4): r and s side by side, which is how WebCrypto takes them.
   try {
-    await compactVerify(jws.text, await importJWK(key, alg), { algorithms: [alg] });
-    return true;
+    const publicKey = (await importJWK(key, alg)) as CryptoKey;
+    const algorithm = { name: "ECDSA", hash: "SHA-256" };
+    return await crypto.subtle.verify(algorithm, publicKey, jws.signature as BufferSource, input);
   } catch (error) {
-    if (error instanceof errors.JWSSignatureVerificationFailed) return false;
     throw new Fault("malformed", `${what}: not verifiable: ${(error as Error).message}`);
   }
 }
