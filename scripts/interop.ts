@@ -3,7 +3,8 @@
 // Has programs that nobody here wrote read what a ledger publishes. A real ledger takes entries and publishes
 // them, several times on the way; the Go program in test/interop/go then checks all of it with Go's checksum
 // database packages, Tessera's fsck and a JOSE library. After that it must find every damage that is done on
-// purpose, so that a pass means something. Go fetches those packages the first time.
+// purpose, so that a pass means something. At last our client asks a witness of others for cosignatures, and a
+// client of others asks ours. Go fetches those packages the first time.
 //   --entries N     so many entries (5000)
 //   --keep FOLDER   write the published ledger there, and leave it
 import { spawnSync } from "node:child_process";
@@ -18,6 +19,7 @@ import { formatProof } from "../src/tlog/proof.ts";
 import { readTiles } from "../src/tlog/reader.ts";
 import { planInclusion } from "../src/tlog/tree.ts";
 import { createWorld, LEDGER, type World } from "../test/world.ts";
+import { checkWitnesses } from "./interop/witness.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "../test/interop/go");
 
@@ -98,7 +100,7 @@ async function main(entries: number, folder: string): Promise<number> {
   for (const damage of DAMAGES) {
     if (!(await isFound(damage, program, folder))) return 1;
   }
-  return 0;
+  return (await checkWitnesses(scratch)) ? 0 : 1;
 }
 
 /** Damages a copy of a published ledger, and says whether the program finds it. */

@@ -68,13 +68,24 @@ describe("a witness", () => {
     expect(await witness.addCheckpoint(await requestFor(ledger, ledger.notes[1]!, 0))).toEqual(conflict(300));
   });
 
-  it("answers 409 to another tree of the same size", async () => {
+  it("answers 422 to another tree of the same size", async () => {
     const ledger = await growLedger([3]);
     const fork = await growLedger([3], 2);
     const { witness } = await makeWitness(ledger.world.trust.ledgers[0]!.keys);
     await witness.addCheckpoint(await requestFor(ledger, ledger.notes[0]!, 0));
     const answer = await witness.addCheckpoint(await requestFor(fork, fork.notes[0]!, 3));
-    expect(answer).toEqual({ status: 409, type: "text/x.tlog.size", body: "3\n" });
+    expect(answer).toMatchObject({ status: 422 });
+    expect(witness.cosigned(ORIGIN).size).toBe(3);
+  });
+
+  it("answers 422 to a tree of no entries that is not the empty one", async () => {
+    const key = await fixedKey("log");
+    const log = makeNoteKey(ORIGIN, ED25519, key.publicKey);
+    const { witness } = await makeWitness([log]);
+    const text = `${ORIGIN}\n0\n${Buffer.alloc(32, 1).toString("base64")}\n`;
+    const signatures = [await signNote(text, { key: log, sign: key.sign })];
+    const body = `old 0\n\n${formatNote({ text, signatures })}`;
+    expect(await witness.addCheckpoint(body)).toMatchObject({ status: 422 });
   });
 
   it("answers 422 when the proof does not lead from the one tree to the other", async () => {
@@ -246,6 +257,12 @@ describe("the cosigner", () => {
     ["answers without an end", async () => new Response("x".repeat(100_000)), "more than 65536 bytes"],
     ["sends it elsewhere", async () => Response.redirect("https://elsewhere.example", 302), "status 302"],
     ["never comes to a size", async () => new Response("1\n", { status: 409 }), "another tree of 1 entries"],
+    [
+      "tells no size of another tree, as omniwitness",
+      async (_: string, { body }: RequestInit) =>
+        new Response(`${body}`.startsWith("old 0\n") ? "3\n" : "", { status: 409 }),
+      "another tree of 3 entries",
+    ],
   ])("does without a witness that %s, unless a quorum is required", async (_, fetch, message) => {
     const ledger = await growLedger([3]);
     const { cosign } = await setUp(ledger, 1, { fetch });
