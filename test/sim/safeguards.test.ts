@@ -125,8 +125,8 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     changes: [
       {
         file: "durable/publish.ts",
-        find: "  for (const tile of tilesBetween",
-        put: "  await putCheckpoint(frontier, present, options);\n  for (const tile of tilesBetween",
+        find: "  for (const tile of tiles) {",
+        put: "  await putCheckpoint(frontier, present, options);\n  for (const tile of tiles) {",
       },
       {
         file: "durable/publish.ts",
