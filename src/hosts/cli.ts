@@ -83,9 +83,6 @@ function send({ method, url, headers, body, idleMs }: WireRequest): Promise<Wire
     try {
       const { request } = url.startsWith("https:") ? https : http;
       const outgoing = request(url, { method, timeout: HEAD_WAIT_MS });
-      for (const [name, value] of headers) outgoing.appendHeader(name, value);
-      if (body !== undefined && !outgoing.hasHeader("content-length"))
-        outgoing.setHeader("content-length", body.length);
       outgoing.on("timeout", () => outgoing.destroy(new Error(`nothing came for ${HEAD_WAIT_MS / 1000} s`)));
       outgoing.on("error", fail);
       outgoing.on("response", response => {
@@ -96,11 +93,28 @@ function send({ method, url, headers, body, idleMs }: WireRequest): Promise<Wire
           body: readBody(response, url),
         });
       });
-      outgoing.end(body);
+      writeRequest(outgoing, headers, body);
     } catch (error) {
       fail(error as Error);
     }
   });
+}
+
+function writeRequest(
+  outgoing: http.ClientRequest,
+  headers: WireRequest["headers"],
+  body: Uint8Array | undefined,
+): void {
+  try {
+    for (const [name, value] of headers) outgoing.appendHeader(name, value);
+    if (body !== undefined && !outgoing.hasHeader("content-length")) {
+      outgoing.setHeader("content-length", body.length);
+    }
+    outgoing.end(body);
+  } catch (error) {
+    // Begun and never sent, it would keep the process waiting for an answer.
+    outgoing.destroy(error as Error);
+  }
 }
 
 function readHeaders({ rawHeaders }: http.IncomingMessage): Headers {
