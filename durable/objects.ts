@@ -281,7 +281,10 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       if (looked) await this.#drain();
       await this.#publish();
       more = this.#ledger.prune();
-      await anchorObject(this.env).arm();
+      await anchorObject(this.env).arm({
+        ledger: this.ctx.id.name!,
+        published: this.#ledger.store.published(),
+      });
       more = (await this.#retire()) || more;
     } catch (error) {
       if (error instanceof Fault) this.#ledger.halt(error);
@@ -356,6 +359,9 @@ function describe(error: Error): Trouble {
 export class AnchorObject extends DurableObject<Env> {
   #anchorer!: Anchorer;
   #intervalMs!: number;
+  #entries!: number;
+  /** How many entries each ledger had published when it was first heard of since the last attempt. */
+  readonly #published = new Map<string, number>();
   /** Why the last attempt wrote no anchor, if it failed. */
   #trouble: Trouble | undefined;
 
@@ -365,6 +371,7 @@ export class AnchorObject extends DurableObject<Env> {
       const { policy, anchorKey, trust } = await openEnvironment(env);
       const { timestamp, witnesses } = policy.anchor;
       this.#intervalMs = policy.anchor.interval_seconds * 1000;
+      this.#entries = policy.anchor.entries;
       this.#anchorer = new Anchorer({
         sql: objectSql(ctx.storage),
         archive: bucketArchive(env.ARCHIVE),
@@ -399,11 +406,22 @@ export class AnchorObject extends DurableObject<Env> {
     });
   }
 
-  /** Sees to it that an anchor is written within the interval. */
-  async arm(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) === null) {
-      await this.ctx.storage.setAlarm(Date.now() + this.#intervalMs);
+  /**
+   * Sees to it that an anchor is written within the interval, or now if enough entries are new.
+   * @param grown how many entries a ledger has published by now, from a ledger that has.
+   */
+  async arm(grown?: { readonly ledger: string; readonly published: number }): Promise<void> {
+    const isEnough = grown !== undefined && this.#countNew(grown.ledger, grown.published) >= this.#entries;
+    if (isEnough || (await this.ctx.storage.getAlarm()) === null) {
+      await this.ctx.storage.setAlarm(Date.now() + (isEnough ? 0 : this.#intervalMs));
     }
+  }
+
+  /** How many entries a ledger has published since it was first heard of after the last attempt. */
+  #countNew(ledger: string, published: number): number {
+    const before = this.#published.get(ledger);
+    if (before === undefined) this.#published.set(ledger, published);
+    return published - (before ?? published);
   }
 
   async status(): Promise<AnchorStatus> {
@@ -413,6 +431,7 @@ export class AnchorObject extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + this.#intervalMs);
+    this.#published.clear();
     try {
       await this.#anchorer.anchor();
       const [worst] = this.#anchorer.troubles;

@@ -195,6 +195,8 @@ const PolicySchema = v.strictObject({
         v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)),
         60,
       ),
+      /** How many new entries of a ledger do not wait for the interval to pass. */
+      entries: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 10_000),
       /** A bucket under S3 Object Lock; its keys are the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET. */
       s3: v.optional(
         v.strictObject({
