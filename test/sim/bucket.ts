@@ -11,6 +11,8 @@ export interface BucketObserver {
 }
 
 export class Bucket {
+  /** @throws Error while it is out of reach. */
+  reach: () => void = () => {};
   readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly version: number }>();
   readonly #observer: BucketObserver;
   #versions = 0;
@@ -20,11 +22,13 @@ export class Bucket {
   }
 
   get(key: string): Versioned | undefined {
+    this.reach();
     const object = this.#objects.get(key);
     return object && { bytes: object.bytes.slice(), version: String(object.version) };
   }
 
   putIfAbsent(key: string, bytes: Uint8Array): boolean {
+    this.reach();
     this.#observer.onTry(key, bytes);
     if (this.#objects.has(key)) return false;
     this.#put(key, bytes);

@@ -1,8 +1,9 @@
 // The independent checker. It watches what leaves the system under simulation (answers, objects in the archive
 // and among the anchors) and what its storage makes durable, and holds all of it against a plain model of the
 // one ledger that there may be. It shares no code with the system: node:crypto, JSON and arithmetic only.
-import { hash, type KeyObject, verify } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
 import type { Placement } from "../../src/receipt/placement.ts";
+import { cosignedText, type SigningKey } from "../reference/note.ts";
 import { mthOfLeaves, mthOfRange } from "../reference/rfc6962.ts";
 import type { Bucket, BucketObserver } from "./bucket.ts";
 import type { Disk } from "./disk.ts";
@@ -20,6 +21,9 @@ export interface CheckerOptions {
   readonly receiptKid: string;
   readonly checkpointKey: KeyObject;
   readonly anchorKey: KeyObject;
+  readonly witnessKey: SigningKey;
+  /** Whether nothing may be pinned that the witness has not cosigned. */
+  readonly witnessRequired: boolean;
 }
 
 interface Entry {
@@ -59,6 +63,13 @@ export class Checker {
   /** Each anchor that was tried to be put. Unknown once the anchor writer has forgotten what it did. */
   #intents: Map<string, string> | undefined = new Map();
   archive!: Bucket;
+  anchors!: Bucket;
+  /** How many anchors the second store has. */
+  copied = 0;
+  /** How many pins the witness has cosigned. */
+  cosignedPins = 0;
+  /** How often a canary was tried. */
+  canaries = 0;
 
   constructor(options: CheckerOptions) {
     this.#options = options;
@@ -184,6 +195,7 @@ export class Checker {
   /** The observer of the anchor store. */
   readonly watchAnchors: BucketObserver = {
     onTry: (key, bytes) => {
+      if (isCanary(key)) return;
       const text = Buffer.from(bytes).toString();
       const before = this.#intents?.get(key);
       this.#intents?.set(key, text);
@@ -191,10 +203,37 @@ export class Checker {
     },
     onPut: (key, bytes, present) => {
       if (present !== undefined) this.fail(`${key} is written again`);
+      if (isCanary(key)) return;
       this.#onAnchor(key, Buffer.from(bytes).toString());
     },
     onDelete: key => this.fail(`${key} is deleted`),
   };
+
+  /** The observer of the second store of anchors: it gets the same objects, in the same order. */
+  readonly watchCopy: BucketObserver = {
+    onTry: (key, bytes) =>
+      this.#same(bytes, this.anchors.peek(key) ?? new Uint8Array(), `the copy of ${key}`),
+    onPut: (key, _bytes, present) => {
+      const expected = `anchors/${String(this.copied).padStart(10, "0")}.jws`;
+      if (present !== undefined || key !== expected) this.fail(`${key} is copied, expected ${expected}`);
+      this.copied++;
+    },
+    onDelete: key => this.fail(`the copy of ${key} is deleted`),
+  };
+
+  /** The lock on the anchors: whoever tries it out may do so with a canary and nothing else. @throws Error, always. */
+  readonly refuse = (key: string): never => {
+    if (!isCanary(key)) this.fail(`${key} would be overwritten or deleted`);
+    this.canaries++;
+    throw new Error(`${key}: ObjectLockedByBucketPolicy (10069)`);
+  };
+
+  /** A signed checkpoint that leaves the system must be one that is published, or was. @returns its size. */
+  checkPublished(note: string): number {
+    const size = Number(note.split("\n")[1]);
+    if (this.#notes.get(size) !== note) this.fail(`a checkpoint that never was, of ${size}: ${note}`);
+    return size;
+  }
 
   /** The anchor writer's storage was put back: from now on it may make another anchor of an epoch, and fail. */
   anchorsRestored(): void {
@@ -227,7 +266,7 @@ export class Checker {
   #onAnchor(key: string, jws: string): void {
     const [header, payload, signature] = jws.split(".") as [string, string, string];
     const { typ } = JSON.parse(decode(header));
-    const { epoch, prev, ledgers } = JSON.parse(decode(payload));
+    const { epoch, prev, ledgers, refused = [] } = JSON.parse(decode(payload));
     const input = Buffer.from(`${header}.${payload}`);
     if (!verify(null, input, this.#options.anchorKey, Buffer.from(signature, "base64url"))) {
       this.fail(`${key}: not signed by the anchor key`);
@@ -241,14 +280,47 @@ export class Checker {
     )
       this.fail(`${key}: epoch ${epoch}, expected ${expected}`);
     if (prev !== (before?.digest ?? FIRST_PREV)) this.fail(`${key}: does not follow the anchor before it`);
+    for (const { code, reason } of refused) {
+      if (code === "quorum-not-met" && this.#options.witnessRequired) continue;
+      this.fail(`${key}: refuses a ledger that is whole: ${code}: ${reason}`);
+    }
+    const digest = hash("sha256", jws, "base64url");
+    if (before === undefined && refused.length === 1 && ledgers.length === 0) {
+      this.newestAnchor = { epoch, size: 0, digest };
+      return;
+    }
     const [{ origin, size, root, head, checkpoint }] = ledgers;
     if (ledgers.length !== 1 || origin !== this.#options.origin) this.fail(`${key}: pins another ledger`);
     if (size < (before?.size ?? 0)) this.fail(`${key}: pins ${size} after ${before!.size}`);
-    if (this.#notes.get(size) !== checkpoint)
-      this.fail(`${key}: pins a checkpoint that never was, of ${size}`);
+    const cosigned = this.#checkCosigned(checkpoint, size, key);
+    if (this.#options.witnessRequired && !cosigned) this.fail(`${key}: pins ${size} without the witness`);
     this.#same(Buffer.from(root, "base64"), this.tree.root(size), `${key}: root of ${size}`);
     this.#same(Buffer.from(head, "base64url"), this.tree.leaves[size - 1]!, `${key}: head of ${size}`);
-    this.newestAnchor = { epoch, size, digest: hash("sha256", jws, "base64url") };
+    this.newestAnchor = { epoch, size, digest };
+  }
+
+  /** A checkpoint that is pinned is a published one and nothing else but cosignatures. @returns whether it has one. */
+  #checkCosigned(checkpoint: string, size: number, what: string): boolean {
+    const note = this.#notes.get(size);
+    if (note === undefined || !checkpoint.startsWith(note)) {
+      this.fail(`${what}: pins a checkpoint that never was, of ${size}`);
+    }
+    const lines = checkpoint.slice(note.length).split("\n").slice(0, -1);
+    const { name, id, publicKey } = this.#options.witnessKey;
+    for (const line of lines) {
+      const [, data] = line.split(`— ${name} `);
+      const bytes = Buffer.from(data ?? "", "base64");
+      const time = bytes.subarray(4, 12);
+      const text = cosignedText(note.slice(0, note.indexOf("\n\n") + 1), time.readBigUInt64BE());
+      const x = base64url(publicKey);
+      const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+      const holds = verify(null, Buffer.from(text), key, bytes.subarray(12));
+      if (!holds || Buffer.compare(bytes.subarray(0, 4), id) !== 0) {
+        this.fail(`${what}: pins a cosignature that does not hold: ${line}`);
+      }
+      this.cosignedPins++;
+    }
+    return lines.length > 0;
   }
 
   /** The bytes that an object must have, if there may be one at this path now. */
@@ -352,6 +424,10 @@ export class Checker {
     if (Buffer.compare(found, expected) === 0) return;
     this.fail(`${what}: is ${shorten(found)}, expected ${shorten(expected)}`);
   }
+}
+
+function isCanary(key: string): boolean {
+  return key.startsWith("canary/");
 }
 
 function shorten(bytes: Bytes): string {

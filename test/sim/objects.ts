@@ -3,7 +3,7 @@
 
 import type { Anchorer } from "../../durable/anchor.ts";
 import type { Ledger } from "../../durable/ledger.ts";
-import { plainLock } from "../../durable/lock.ts";
+import type { Lock } from "../../durable/lock.ts";
 import type { SigningKey } from "../../src/receipt/key.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
 import type { TrustedLedger } from "../../src/receipt/trust.ts";
@@ -12,6 +12,7 @@ import type { Bucket } from "./bucket.ts";
 import { ISSUER } from "./exchanges.ts";
 import type { Instance } from "./instance.ts";
 import type { System } from "./system.ts";
+import { type SimulatedWitness, WITNESS_VKEY } from "./witness.ts";
 
 export const ORIGIN = "api.example.com/audit/main";
 export const LEDGER = "main";
@@ -20,6 +21,8 @@ const PUBLISH_DELAY_MS = 1000;
 const RETRY_DELAY_MS = 10_000;
 const ANCHOR_INTERVAL_MS = 5000;
 
+const LOCK_RULES = '{"success":true,"result":{"rules":[{"condition":{"type":"Indefinite"}}]}}';
+
 /** What both objects are given. */
 export interface Setting {
   readonly system: System;
@@ -27,6 +30,13 @@ export interface Setting {
   policy: string;
   readonly archive: Bucket;
   readonly anchors: Bucket;
+  /** The second store of anchors. */
+  readonly copy: Bucket;
+  readonly witness: SimulatedWitness;
+  /** Whether nothing is pinned without the witness. */
+  readonly witnessRequired: boolean;
+  /** What the anchor bucket answers to whoever would change or delete an object. @throws Error, always. */
+  readonly refuse: (key: string) => never;
   readonly receiptKid: string;
   readonly checkpointSigner: NoteSigner;
   readonly anchorKey: SigningKey;
@@ -151,9 +161,10 @@ export class AnchorObject {
   constructor(instance: Instance, setting: Setting) {
     this.instance = instance;
     this.#setting = setting;
-    const { system, archive, anchors, anchorKey, checkpointSigner } = setting;
+    const { system, archive, anchors, anchorKey, checkpointSigner, copy } = setting;
+    const sql = instance.sql();
     this.#anchorer = new system.Anchorer({
-      sql: instance.sql(),
+      sql,
       archive: instance.connect(archive),
       anchors: instance.connect(anchors),
       issuer: ISSUER,
@@ -163,8 +174,43 @@ export class AnchorObject {
         sign: message => instance.pause("sign").then(() => anchorKey.sign(message)),
       },
       now: () => instance.now(),
-      lock: plainLock("none"),
+      lock: this.#openLock(),
+      copies: [{ name: "copy", archive: instance.connect(copy), lock: this.#openCopyLock() }],
+      cosigner: new system.Cosigner({
+        sql,
+        policy: system.parsePolicy(`witness w1 ${WITNESS_VKEY} https://w1.example\nquorum w1\n`),
+        required: setting.witnessRequired,
+        waitMs: 5000,
+        fetch: (_, { body }) =>
+          instance
+            .call("ask the witness", () => setting.witness.answer(body as string))
+            .then(({ status, body }) => new Response(body, { status })),
+      }),
     });
+  }
+
+  /** The lock of the anchor bucket: its rules, and a canary. */
+  #openLock(): Lock {
+    const { instance } = this;
+    const { system, anchors, refuse } = this.#setting;
+    const { putIfAbsent } = instance.connect(anchors);
+    return new system.BucketLock({
+      sql: instance.sql(),
+      bucket: {
+        putIfAbsent,
+        overwrite: key => instance.call(`overwrite ${key}`, () => refuse(key)),
+        delete: key => instance.call(`delete ${key}`, () => refuse(key)),
+      },
+      ...{ rulesUrl: "https://api.example/lock", token: "token" },
+      retentionSeconds: Number.POSITIVE_INFINITY,
+      now: () => instance.now(),
+      fetch: () => instance.call("read the lock rules", () => LOCK_RULES).then(text => new Response(text)),
+    });
+  }
+
+  #openCopyLock(): Lock {
+    const report = { evidence: { kind: "none" as const }, troubles: [] };
+    return { look: () => this.instance.call("look at the copy's lock", () => report) };
   }
 
   arm(): void {

@@ -22,6 +22,10 @@ export interface Profile {
   readonly restore: number;
   /** For a while, no operation succeeds. */
   readonly outage: number;
+  /** The second store of anchors is out of reach for a while. */
+  readonly copy: number;
+  /** How often the witness forgets, or answers something else, of what it is asked; and at times it is away. */
+  readonly witness: number;
 
   /** An operation fails; half of the time it was carried out. */
   readonly failure: number;
@@ -54,6 +58,8 @@ export function drawProfile(random: Random): Profile {
     alarm: sometimes(0.06),
     restore: sometimes(0.004),
     outage: sometimes(0.01),
+    copy: sometimes(0.01),
+    witness: sometimes(0.3),
     failure: sometimes(0.1),
     twice: sometimes(0.05),
     slow: sometimes(0.2),
@@ -75,6 +81,8 @@ export const CALM: Profile = {
   alarm: 0,
   restore: 0,
   outage: 0,
+  copy: 0,
+  witness: 0,
   failure: 0,
   twice: 0,
   slow: 0,
@@ -149,4 +157,20 @@ export const TROUBLE: Profile = {
   batchMax: 4,
 };
 
-const FOCUSED = [TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS];
+/** Anchor writers that crash all the time, several at once, while what they lean on comes and goes. */
+export const ANCHORING: Profile = {
+  ...CALM,
+  fresh: 0.05,
+  crash: 0.05,
+  sabotage: 0.05,
+  split: 0.01,
+  fenced: 0.3,
+  alarm: 0.1,
+  copy: 0.01,
+  witness: 0.3,
+  failure: 0.05,
+  twice: 0.05,
+  batchMax: 4,
+};
+
+const FOCUSED = [TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS, ANCHORING];

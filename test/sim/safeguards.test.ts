@@ -1,7 +1,16 @@
 // The simulator itself, held to: with any one safeguard of the ledger taken out on purpose, it must fail soon.
 // The safeguards are taken out of the source text; the product has no switch for it.
 import { describe, expect, it } from "vitest";
-import { CUT_OFF, OVERLAPS, type Profile, RESTORES, SHARED, TROUBLE, WILD_CLOCKS } from "./profile.ts";
+import {
+  ANCHORING,
+  CUT_OFF,
+  OVERLAPS,
+  type Profile,
+  RESTORES,
+  SHARED,
+  TROUBLE,
+  WILD_CLOCKS,
+} from "./profile.ts";
 import { type Outcome, simulate } from "./simulation.ts";
 import { buildSystem, type Change, SMALL_LIMITS } from "./system.ts";
 
@@ -239,6 +248,65 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     ],
     profile: OVERLAPS,
   },
+  "the order of a copy and the memory of it": {
+    changes: [
+      {
+        file: "durable/anchor.ts",
+        find: `      await putImmutable(archive, formatAnchorPath(epoch), encoder.encode(text));
+      sql.all("INSERT OR REPLACE INTO copied VALUES (?, ?)", name, epoch + 1);`,
+        put: `      sql.all("INSERT OR REPLACE INTO copied VALUES (?, ?)", name, epoch + 1);
+      await putImmutable(archive, formatAnchorPath(epoch), encoder.encode(text));`,
+      },
+    ],
+    profile: ANCHORING,
+  },
+  "the care that only what stands in the anchor store is copied": {
+    changes: [
+      {
+        file: "durable/anchor.ts",
+        find: "    const intent = this.#options.sql.all(",
+        put: `    for (const { archive } of this.#options.copies ?? [])
+      await putImmutable(archive, formatAnchorPath(epoch), encoder.encode(text)).catch(() => {});
+    const intent = this.#options.sql.all(`,
+      },
+    ],
+    profile: ANCHORING,
+  },
+  "the check of what a witness answers": {
+    changes: [
+      {
+        file: "durable/cosigner.ts",
+        find: "await openAnswer(body, note, [witness.key], verify);",
+        put: "parseNote([parseNote(note).text, body].join('\\n')).signatures.map(signature => ({ signature }));",
+      },
+    ],
+    profile: ANCHORING,
+  },
+  "the quorum of witnesses, where one is required": {
+    changes: [
+      {
+        file: "durable/cosigner.ts",
+        find: "if (required && !meetsQuorum(policy, cosigners)) {",
+        put: "if (required && cosigners === null) {",
+      },
+    ],
+    profile: ANCHORING,
+  },
+  "the canary, which is tried in the place of an anchor": {
+    changes: [
+      {
+        file: "durable/lock.ts",
+        find: "await bucket.putIfAbsent(key,",
+        put: 'await bucket.putIfAbsent("anchors/0000000000.jws",',
+      },
+      {
+        file: "durable/lock.ts",
+        find: "bucket.overwrite(key,",
+        put: 'bucket.overwrite("anchors/0000000000.jws",',
+      },
+    ],
+    profile: ANCHORING,
+  },
 };
 
 describe("the simulator", () => {
@@ -251,7 +319,7 @@ describe("the simulator", () => {
     },
   );
 
-  it.each([undefined, TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS])(
+  it.each([undefined, TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS, ANCHORING])(
     "does not fail with all of them (%#)",
     async profile => {
       const { steps, failed } = await simulateUntilFailure([], profile);

@@ -46,6 +46,10 @@ describe("100,000 steps in which everything goes wrong that can", () => {
       "leap",
       "jump",
       "deploy",
+      "witness-away",
+      "copy-away",
+      "canaries",
+      "witness-conflict",
     ];
     for (const name of rare) expect([name, total(name)]).not.toEqual([name, 0]);
     const frequent = [
@@ -57,6 +61,7 @@ describe("100,000 steps in which everything goes wrong that can", () => {
       "failed",
       "unknown",
       "anchors",
+      "cosigned-pins",
       "malformed",
     ];
     for (const name of frequent) expect([name, total(name) > 100]).toEqual([name, true]);

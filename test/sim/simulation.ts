@@ -14,6 +14,7 @@ import { CALM, drawProfile, type Profile } from "./profile.ts";
 import { Random } from "./random.ts";
 import { Schedule, settle } from "./schedule.ts";
 import type { System } from "./system.ts";
+import { SimulatedWitness, WITNESS_KEY } from "./witness.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -68,6 +69,9 @@ class Simulation {
   readonly #ledger: Home<LedgerObject>;
   readonly #anchor: Home<AnchorObject>;
   readonly #setting: Setting;
+  readonly #witness: SimulatedWitness;
+  /** Until then, the second store of anchors is out of reach. */
+  #copyAwayStep = 0;
   readonly #stepMs: number;
   readonly #ledgerSnapshots: { readonly image: Image; readonly size: number }[] = [];
   readonly #anchorSnapshots: Image[] = [];
@@ -84,7 +88,10 @@ class Simulation {
     this.#around = { random: this.#random, schedule: this.schedule, profile, outageStep: 0 };
     this.#stepMs = this.#random.pick([50, 150, 500]);
     const [receipt, checkpoint, anchor] = ["receipt", "checkpoint", "anchor"].map(makeKey) as [Key, Key, Key];
+    const witnessRequired = this.#random.chance(0.3);
     const checker = new Checker({
+      witnessKey: WITNESS_KEY,
+      witnessRequired,
       origin: ORIGIN,
       ledger: LEDGER,
       tileWidth: system.TILE_WIDTH,
@@ -95,12 +102,22 @@ class Simulation {
     this.#checker = checker;
     const archive = new Bucket(checker.watchArchive);
     const anchors = new Bucket(checker.watchAnchors);
+    const copy = new Bucket(checker.watchCopy);
+    copy.reach = () => {
+      if (this.schedule.step < this.#copyAwayStep) throw new Error("the second store is away");
+    };
     checker.archive = archive;
+    checker.anchors = anchors;
+    this.#witness = new SimulatedWitness(this.#around, checker);
     const setting: Setting = {
       system,
       policy: "1f3870be",
       archive,
       anchors,
+      copy,
+      witness: this.#witness,
+      witnessRequired,
+      refuse: checker.refuse,
       receiptKid: receipt.kid,
       checkpointSigner: { key: system.makeNoteKey(ORIGIN, 1, checkpoint.publicKey), sign: checkpoint.sign },
       anchorKey: anchor,
@@ -147,6 +164,9 @@ class Simulation {
     this.#count("entries", this.#checker.entries.length);
     this.#count("published", this.#checker.checkpointSize);
     this.#count("anchors", (this.#checker.newestAnchor?.epoch ?? -1) + 1);
+    this.#count("cosigned-pins", this.#checker.cosignedPins);
+    this.#count("canaries", this.#checker.canaries);
+    for (const [name, count] of Object.entries(this.#witness.stats)) this.#count(`witness-${name}`, count);
     for (const [name, count] of Object.entries(this.#clients.stats)) this.#count(name, count);
   }
 
@@ -196,6 +216,16 @@ class Simulation {
     if (random.chance(profile.outage)) {
       return this.#note("outage", () => {
         this.#around.outageStep = this.schedule.step + random.between(1, 100);
+      });
+    }
+    if (random.chance(profile.copy)) {
+      return this.#note("copy-away", () => {
+        this.#copyAwayStep = this.schedule.step + random.between(1, 500);
+      });
+    }
+    if (random.chance(profile.witness / 100)) {
+      return this.#note("witness-away", () => {
+        this.#witness.awayStep = this.schedule.step + random.between(1, 300);
       });
     }
     if (random.chance(profile.restore))
@@ -330,6 +360,8 @@ class Simulation {
     this.schedule.note("the faults stop");
     this.#around.profile = CALM;
     this.#around.outageStep = 0;
+    this.#copyAwayStep = 0;
+    this.#witness.awayStep = 0;
     if (this.#undo !== undefined) this.#undoRestore();
     for (const home of [this.#ledger, this.#anchor]) {
       home.endOthers();
@@ -357,13 +389,14 @@ class Simulation {
       this.#clients.waiting === 0 &&
       this.schedule.length === 0 &&
       checkpointSize === entries.length &&
-      (newestAnchor?.size ?? 0) === checkpointSize
+      (newestAnchor?.size ?? 0) === checkpointSize &&
+      this.#checker.copied === (newestAnchor?.epoch ?? -1) + 1
     );
   }
 
   #state(): string {
     const { entries, checkpointSize, newestAnchor } = this.#checker;
-    return `${this.#clients.waiting} records are unsettled, ${entries.length} are in the ledger, ${checkpointSize} published, ${newestAnchor?.size} anchored`;
+    return `${this.#clients.waiting} records are unsettled, ${entries.length} are in the ledger, ${checkpointSize} published, ${newestAnchor?.size} anchored; anchor ${newestAnchor?.epoch} is the newest, ${this.#checker.copied} are in the second store`;
   }
 
   #note(what: string, run: () => void): true {
