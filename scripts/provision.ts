@@ -1,7 +1,8 @@
 // `npm run provision`: makes at Cloudflare what wrangler.toml names and `wrangler deploy` does not make: the
 // buckets, the lock on the anchors, the secrets. It looks first, does only what is missing, looks again,
 // and fails unless it then finds what it wants. Nothing is ever overwritten, weakened or removed.
-// Everything goes through the wrangler that is installed; secrets reach it on its stdin and are not shown.
+// Everything goes through the wrangler that is installed; secrets reach it on its stdin and are not shown. Secrets of
+// other services cannot be made here: where wrangler.toml needs one that is not there, it says so and fails.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -35,13 +36,15 @@ interface Goal {
   readonly nothing: RegExp;
   /** What is missing in what that command printed; undefined stands for nothing at all. */
   findGap(seen: string | undefined): Gap | undefined;
+  /** What a person has to do, if nobody else can. */
+  readonly byHand?: string;
 }
 
 interface Gap {
   /** What is expected, and what was found. */
   readonly reason: string;
-  /** The arguments of the wrangler command that fills the gap. */
-  readonly fill: readonly string[];
+  /** The arguments of the wrangler command that fills the gap; undefined where only a person can. */
+  readonly fill?: readonly string[];
   /** What that command reads from its stdin, made when it is run. */
   readonly input?: () => Promise<string>;
 }
@@ -83,6 +86,7 @@ function listGoals(config: Config, policy: Policy, state: string): Goal[] {
     bucketGoal(anchors),
     lockGoal(anchors, readTerm(policy.lock)),
     secretsGoal(state),
+    ...givenSecretsGoals(policy),
   ];
 }
 
@@ -129,15 +133,25 @@ function lockGoal(bucket: string[], days: Days): Goal {
   };
 }
 
-/** All of the secrets. Those that are there stay as they are; those that are missing are made and sent at once. */
+/** How the secrets of the worker are listed, as long as there is one and before. */
+const SECRET_LIST = {
+  look: ["secret", "list", "--format", "json"],
+  nothing: /Worker ".*" not found/,
+};
+
+/** Those of some secrets that are not there. @param seen what the listing of secrets printed. */
+function findMissing<Name extends string>(names: readonly Name[], seen = "[]"): Name[] {
+  const present = (JSON.parse(seen) as { name: string }[]).map(({ name }) => name);
+  return names.filter(name => !present.includes(name));
+}
+
+/** All secrets that are made here. Those that are there stay; those that are missing are made and sent at once. */
 function secretsGoal(state: string): Goal {
   return {
     what: `secrets ${SECRETS.join(", ")}`,
-    look: ["secret", "list", "--format", "json"],
-    nothing: /Worker ".*" not found/,
+    ...SECRET_LIST,
     findGap: seen => {
-      const present = (JSON.parse(seen ?? "[]") as { name: string }[]).map(({ name }) => name);
-      const missing = SECRETS.filter(name => !present.includes(name));
+      const missing = findMissing(SECRETS, seen);
       return missing.length === 0
         ? undefined
         : {
@@ -148,6 +162,37 @@ function secretsGoal(state: string): Goal {
     },
   };
 }
+
+/** The secrets of other services that the policy makes the worker need. They come last: all else is done by then. */
+function givenSecretsGoals({ lock, anchor }: Policy): Goal[] {
+  const needed = [
+    ...(lock?.rules_url === undefined ? [] : ["LOCK_API_TOKEN"]),
+    ...(anchor.s3 === undefined ? [] : ["ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"]),
+  ];
+  if (needed.length === 0) return [];
+  const say = (names: readonly string[]) =>
+    names.map(name => `npx wrangler secret put ${name}  # ${GIVEN_SECRETS[name]}`);
+  return [
+    {
+      what: `secrets ${needed.join(", ")}`,
+      ...SECRET_LIST,
+      findGap: seen => {
+        const missing = findMissing(needed, seen);
+        if (missing.length === 0) return undefined;
+        const reason = `no ${missing.join(", ")}; nobody here can make them up, so set them and run this again:`;
+        return { reason: [reason, ...say(missing)].join("\n  ") };
+      },
+      byHand: say(needed).join("\n"),
+    },
+  ];
+}
+
+/** What each secret of another service is. */
+const GIVEN_SECRETS: Readonly<Record<string, string>> = {
+  LOCK_API_TOKEN: "an API token of Cloudflare that may read R2, for vars.lock.rules_url",
+  ANCHOR_S3_KEY_ID: "the id of an access key of the bucket of vars.anchor.s3",
+  ANCHOR_S3_SECRET: "the secret of that access key",
+};
 
 async function makeSecrets(names: readonly (typeof SECRETS)[number][], state: string): Promise<string> {
   const secrets: Record<string, string> = {};
@@ -168,6 +213,7 @@ async function reach(goal: Goal, wrangler: Wrangler): Promise<"done" | "already 
     });
   const gap = goal.findGap(await look());
   if (gap === undefined) return "already there";
+  if (gap.fill === undefined) throw new Error(`${goal.what}: ${gap.reason}`);
   await wrangler(gap.fill, await gap.input?.());
   const left = goal.findGap(await look());
   if (left !== undefined) throw new Error(`${goal.what}: ${left.reason}`);
@@ -176,10 +222,11 @@ async function reach(goal: Goal, wrangler: Wrangler): Promise<"done" | "already 
 
 /** Prints what `reach` would run for an account that has nothing. */
 function rehearse(goals: readonly Goal[], file: readonly string[]): void {
-  for (const { what, look, findGap } of goals) {
+  for (const { what, look, findGap, byHand } of goals) {
     const { fill, input } = findGap(undefined)!;
     console.log(`# ${what}`);
-    for (const args of [look, fill, look]) {
+    if (byHand !== undefined) console.log(`# by hand, when this says that one is missing:\n${byHand}`);
+    for (const args of fill === undefined ? [look] : [look, fill, look]) {
       const stdin = args === fill && input !== undefined ? "  # reads them from stdin, as JSON" : "";
       console.log(`npx wrangler ${[...args, ...file].join(" ")}${stdin}`);
     }

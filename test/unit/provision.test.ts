@@ -26,6 +26,8 @@ interface Account {
   losesRules?: boolean;
 }
 
+const LOCK_OF_10_YEARS = "[vars.lock]\nretention_days = 3650";
+
 const RULE_OF_10_YEARS = {
   id: "all-3650-days",
   enabled: true,
@@ -179,7 +181,7 @@ test("a dry run prints every command, asks Cloudflare nothing and keeps nothing"
 test("a lock for ever is asked for as such", async () => {
   const config = join(await makeFolder(), "wrangler.toml");
   const toml = await readFile(CONFIG, "utf8");
-  await writeFile(config, toml.replace("retention_days = 3650", 'retention = "indefinite"'));
+  await writeFile(config, toml.replace(LOCK_OF_10_YEARS, '[vars.lock]\nretention = "indefinite"'));
   const run = await provision(undefined, "--dry-run", "--config", config);
   expect(run.stdout).toContain(
     "lock add counterfoil-anchors --name all-indefinitely --retention-indefinite --force",
@@ -191,10 +193,56 @@ test.each([
   ["two locks", 'retention_days = 1\nretention = "indefinite"'],
 ])("a configuration that asks for %s is refused", async (_what, lock) => {
   const config = join(await makeFolder(), "wrangler.toml");
-  await writeFile(config, (await readFile(CONFIG, "utf8")).replace("retention_days = 3650", lock));
+  await writeFile(config, (await readFile(CONFIG, "utf8")).replace(LOCK_OF_10_YEARS, `[vars.lock]\n${lock}`));
   const run = await provision(undefined, "--dry-run", "--config", config);
   expect(run).toMatchObject({ code: 1, requests: [] });
   expect(run.stderr).toContain("vars.lock: expected either retention_days or retention");
+});
+
+describe("secrets of other services", () => {
+  const RULES_URL = "https://api.cloudflare.com/client/v4/accounts/one/r2/buckets/counterfoil-anchors/lock";
+
+  /** A configuration that needs them all. */
+  async function needy(): Promise<string> {
+    const config = join(await makeFolder(), "wrangler.toml");
+    const toml = await readFile(CONFIG, "utf8");
+    const s3 = '[vars.anchor.s3]\nurl = "https://s3.example.com/anchors"\nretention_days = 3650\n';
+    const changed = toml
+      .replace(LOCK_OF_10_YEARS, `${s3}\n${LOCK_OF_10_YEARS}\nrules_url = "${RULES_URL}"`)
+      .replace('"src/hosts/cloudflare.ts"', JSON.stringify(resolve("src/hosts/cloudflare.ts")));
+    await writeFile(config, changed);
+    return config;
+  }
+
+  test("that are missing fail it, which says how to set each; once all are there, nothing is left to do", async () => {
+    const secrets = Object.fromEntries([...SECRETS, "ANCHOR_S3_KEY_ID"].map(name => [name, "set"]));
+    const buckets = { "counterfoil-archive": [], "counterfoil-anchors": [RULE_OF_10_YEARS] };
+    const account: Account = { buckets, secrets };
+    const options = ["--config", await needy(), "--state", await makeFolder()];
+    const first = await provision(account, ...options);
+    expect(first.code).toBe(1);
+    expect(first.stderr).toContain("no LOCK_API_TOKEN, ANCHOR_S3_SECRET;");
+    const commands = first.stderr.split("\n").filter(line => line.includes("npx wrangler secret put"));
+    expect(commands.map(line => line.trim().split(" ")[4])).toEqual(["LOCK_API_TOKEN", "ANCHOR_S3_SECRET"]);
+    expect(first.stdout).not.toContain("Next:");
+
+    Object.assign(secrets, { LOCK_API_TOKEN: "set", ANCHOR_S3_SECRET: "set" });
+    const second = await provision(account, ...options);
+    expect(second).toMatchObject({ code: 0, stderr: "" });
+    expect(second.stdout).toContain("Next:");
+    expect([...first.requests, ...second.requests].filter(isChange)).toEqual([]);
+  });
+
+  test("are named in a dry run", async () => {
+    const run = await provision(undefined, "--dry-run", "--config", await needy());
+    expect(run).toMatchObject({ code: 0, stderr: "", requests: [] });
+    const byHand = run.stdout.split("\n").filter(line => line.includes("secret put"));
+    expect(byHand.map(line => line.split(" ")[4])).toEqual([
+      "LOCK_API_TOKEN",
+      "ANCHOR_S3_KEY_ID",
+      "ANCHOR_S3_SECRET",
+    ]);
+  });
 });
 
 test("an unknown option is refused", async () => {
