@@ -7,7 +7,7 @@
 // the world has seen, and with what this instance has committed itself, before it is written to again. A ledger
 // that is contradicted takes nothing more and says so.
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
-import { makeJti, timeOfJti } from "../src/receipt/jti.ts";
+import { JTI_AHEAD_MS, makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
 import { type Control, formatRecord, formatStep, parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
@@ -62,9 +62,6 @@ export const PLACE_RETENTION_MS = 30 * 24 * 3600 * 1000;
 
 /** A clock that is this much behind the newest entry is worth a control record, in ms. */
 const CLOCK_BEHIND_MIN_MS = 1000;
-
-/** How far the edge's clock may be ahead of the ledger's, in ms. */
-const CLOCK_AHEAD_MAX_MS = 3600 * 1000;
 
 const BUSY: Placement = {
   refused: "busy",
@@ -331,7 +328,7 @@ class Batch {
     if (began === undefined) {
       return { refused: "malformed", reason: `record: jti: expected a lower-case UUIDv7, found "${jti}"` };
     }
-    if (began > this.#at + CLOCK_AHEAD_MAX_MS) {
+    if (began > this.#at + JTI_AHEAD_MS) {
       return {
         refused: "malformed",
         reason: "record: jti: was made more than an hour ahead of the ledger's clock",

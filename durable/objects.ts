@@ -23,7 +23,7 @@ import { ObjectLockStore } from "./objectlock.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
-import { Spool, type SpoolState } from "./spool.ts";
+import { listSpoolAlerts, Spool, type SpoolState } from "./spool.ts";
 import type { Sql } from "./sql.ts";
 import type { Store } from "./store.ts";
 import { requestTimestamp } from "./timestamper.ts";
@@ -277,8 +277,8 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
     let more: boolean;
     try {
       await this.#ledger.check();
-      if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       if (looked) await this.#drain();
+      if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
       await this.#publish();
       more = this.#ledger.prune();
       await anchorObject(this.env).arm({
@@ -305,7 +305,9 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
 
   async #drain(): Promise<void> {
     this.#lookAt = Date.now() + SPOOL_LOOK_MS;
-    if (await this.#spool.drain()) this.#lookAt = 0;
+    // One that has halted takes nothing: what waits is only looked at, and now and then.
+    if (this.#ledger.halted !== undefined) await this.#spool.look();
+    else if (await this.#spool.drain()) this.#lookAt = 0;
   }
 
   async #arm(): Promise<void> {
@@ -331,16 +333,7 @@ function listAlerts(store: Store, spool: SpoolState, { alerts }: Policy, now: nu
     const reason = `${count} exchanges have no ending ${seconds} s after "${stage}"; the oldest is ${jtis[0]}`;
     found.push({ code: "unfinished", reason });
   }
-  const { waiting, oldest, refused, trouble } = spool;
-  if (waiting > 0) {
-    const since = oldest === undefined ? "" : `, the oldest of an exchange of ${oldest}`;
-    found.push({ code: "spooled", reason: `at least ${waiting} records wait in the spool${since}` });
-  }
-  if (refused > 0) {
-    found.push({ code: "set-aside", reason: `at least ${refused} objects of the spool were set aside` });
-  }
-  if (trouble !== undefined) found.push({ code: "unavailable", reason: `the spool: ${trouble}` });
-  return found;
+  return [...found, ...listSpoolAlerts(spool, Math.max(now, store.head().at))];
 }
 
 function anchorObject(env: Env): DurableObjectStub<AnchorObject> {

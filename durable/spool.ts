@@ -41,6 +41,8 @@ export interface SpoolState {
   /** How many records wait, and of when the oldest exchange among them is; up to DRAIN_RECORDS_MAX are counted. */
   readonly waiting: number;
   readonly oldest?: string;
+  /** The times by which those were promised to be on record, as the promises say, oldest first. */
+  readonly deadlines: readonly string[];
   /** How many were set aside, up to SET_ASIDE_COUNT_MAX. */
   readonly refused: number;
   /** Why the last attempt did not come to its end, if it did not. */
@@ -62,7 +64,9 @@ interface Waiting {
 
 export class Spool {
   readonly #options: SpoolOptions;
-  #state: SpoolState = { waiting: 0, refused: 0 };
+  #state: SpoolState = { waiting: 0, deadlines: [], refused: 0 };
+  /** The deadlines of what waits, by path, so that none is read again while it waits. */
+  #deadlines = new Map<string, string>();
 
   constructor(options: SpoolOptions) {
     this.#options = options;
@@ -85,10 +89,15 @@ export class Spool {
       trouble = (error as Error).message;
       console.error(`draining the spool of ledger "${name}":`, error);
     }
-    return this.#look(trouble);
+    return this.look(trouble);
   }
 
-  async #look(trouble: string | undefined): Promise<boolean> {
+  /**
+   * Looks at what waits, and enters nothing of it. Never rejects.
+   * @param trouble what has stopped the last attempt to enter it.
+   * @returns whether something waits.
+   */
+  async look(trouble?: string): Promise<boolean> {
     const { store, name } = this.#options;
     try {
       const left = await store.list(formatSpoolPrefix(name), DRAIN_RECORDS_MAX);
@@ -96,6 +105,7 @@ export class Spool {
       const oldest = timeOfJti(left[0]?.slice(formatSpoolPrefix(name).length).split(".")[0] ?? "");
       this.#state = {
         waiting: left.length,
+        deadlines: await this.#readDeadlines(left),
         refused: refused.length,
         ...(oldest !== undefined && { oldest: new Date(oldest).toISOString() }),
         ...(trouble !== undefined && { trouble }),
@@ -104,6 +114,27 @@ export class Spool {
     } catch (error) {
       this.#state = { ...this.#state, trouble: (error as Error).message };
       return true;
+    }
+  }
+
+  /** Of what is there and is a promise to this ledger: the rest is set aside when its turn comes. */
+  async #readDeadlines(keys: readonly string[]): Promise<string[]> {
+    const known = new Map<string, string>();
+    for (let at = 0; at < keys.length; at += READS_AT_ONCE) {
+      const some = keys.slice(at, at + READS_AT_ONCE);
+      const found = await Promise.all(some.map(key => this.#deadlines.get(key) ?? this.#readDeadline(key)));
+      for (const [i, deadline] of found.entries()) if (deadline !== undefined) known.set(some[i]!, deadline);
+    }
+    this.#deadlines = known;
+    return [...known.values()].sort();
+  }
+
+  async #readDeadline(key: string): Promise<string | undefined> {
+    try {
+      return (await this.#read(key))?.header.promise;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return undefined;
     }
   }
 
@@ -132,22 +163,28 @@ export class Spool {
 
   /** A record that may be entered; undefined when it may not, or is not there any more. */
   async #open(key: string): Promise<Waiting | undefined> {
-    const { store, name, origin, keys } = this.#options;
-    const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
-    if (bytes === undefined) return undefined;
     try {
-      // Any byte becomes one character; what is not ASCII then parses as no promise.
-      const promise = parsePromise(new TextDecoder("latin1").decode(bytes));
-      await verifyPromise(promise, keys);
-      if (promise.header.origin !== origin || formatSpoolPath(name, promise.recordText) !== key) {
-        throw new Fault("misplaced", "promise: is not the one that belongs at this path");
-      }
-      return { key, promise };
+      const promise = await this.#read(key);
+      return promise && { key, promise };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       await this.#setAside(key, `${error.code}: ${error.message}`);
       return undefined;
     }
+  }
+
+  /** The promise at a path. @throws Fault when what is there is not one that this ledger's edge has put there. */
+  async #read(key: string): Promise<AuditPromise | undefined> {
+    const { store, name, origin, keys } = this.#options;
+    const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
+    if (bytes === undefined) return undefined;
+    // Any byte becomes one character; what is not ASCII then parses as no promise.
+    const promise = parsePromise(new TextDecoder("latin1").decode(bytes));
+    await verifyPromise(promise, keys);
+    if (promise.header.origin !== origin || formatSpoolPath(name, promise.recordText) !== key) {
+      throw new Fault("misplaced", "promise: is not the one that belongs at this path");
+    }
+    return promise;
   }
 
   /**
@@ -163,6 +200,32 @@ export class Spool {
     await store.delete([key]);
     console.error(`the spool of ledger "${name}": ${key} was set aside: ${reason}`);
   }
+}
+
+/** What a person should know of a spool. */
+export interface SpoolAlert {
+  readonly code: "spooled" | "promise-broken" | "set-aside" | "unavailable";
+  readonly reason: string;
+}
+
+/** What there is to know of a spool, by the ledger's clock. */
+export function listSpoolAlerts(state: SpoolState, nowMs: number): SpoolAlert[] {
+  const { waiting, oldest, deadlines, refused, trouble } = state;
+  const found: SpoolAlert[] = [];
+  if (waiting > 0) {
+    const since = oldest === undefined ? "" : `, the oldest of an exchange of ${oldest}`;
+    found.push({ code: "spooled", reason: `at least ${waiting} records wait in the spool${since}` });
+  }
+  const broken = deadlines.filter(deadline => Date.parse(deadline) < nowMs);
+  if (broken.length > 0) {
+    const reason = `at least ${broken.length} records wait in the spool that were promised to be on record before now; the oldest by ${broken[0]}`;
+    found.push({ code: "promise-broken", reason });
+  }
+  if (refused > 0) {
+    found.push({ code: "set-aside", reason: `at least ${refused} objects of the spool were set aside` });
+  }
+  if (trouble !== undefined) found.push({ code: "unavailable", reason: `the spool: ${trouble}` });
+  return found;
 }
 
 /** The control record about a record that was entered later than promised; the same whenever it is told. */

@@ -12,10 +12,12 @@ import {
   openAnchor,
   type Pin,
 } from "../receipt/anchor.ts";
-import type { Trust } from "../receipt/trust.ts";
+import { type AuditPromise, parsePromise, verifyPromise } from "../receipt/promise.ts";
+import { findLedger, type Trust } from "../receipt/trust.ts";
 import { openTimestamp } from "../receipt/verify.ts";
 import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
+import { AwaitedRecords, type PromiseReport } from "./awaited.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
 import { type Stretch, Stretches, standingOf } from "./standing.ts";
@@ -26,6 +28,8 @@ export interface AuditOptions {
   readonly trust: Trust;
   /** An anchor that the auditor kept from an earlier time: the archive must still have it. */
   readonly keptAnchor?: string;
+  /** Promises that somebody holds: whether the ledgers have kept them. */
+  readonly promises?: readonly string[];
 }
 
 /** What the anchors' timestamps say, where there are any. */
@@ -52,6 +56,8 @@ export interface AuditReport {
     readonly stretches: readonly Stretch[];
   };
   readonly ledgers: readonly LedgerReport[];
+  /** What became of the promises that were given. */
+  readonly promises: readonly PromiseReport[];
   /** Ledgers that anchors pin, but that the trust document does not name: they were not audited. */
   readonly unnamedOrigins: readonly string[];
   /** What is wrong, in the order in which it was found; not all of it when there is a great deal. */
@@ -73,14 +79,19 @@ const decoder = new TextDecoder("latin1");
 
 /**
  * Audits an archive.
- * @throws Undecided when it could not be read, when there is nothing in it, or when the kept anchor cannot be
- *   opened. Whatever is wrong with the archive itself is in the report.
+ * @throws Undecided when it could not be read, when there is nothing in it, or when the kept anchor or a
+ *   promise cannot be opened. Whatever is wrong with the archive itself is in the report.
  */
-export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promise<AuditReport> {
+export async function audit(options: AuditOptions): Promise<AuditReport> {
+  const { archive, trust, keptAnchor } = options;
   const findings = new Findings();
+  const promises = await openPromises(options.promises ?? [], trust);
   const anchors = new AnchorWalk(archive, trust, findings, await openKept(keptAnchor, trust));
   const walks = new Map(
-    trust.ledgers.map(ledger => [ledger.origin, new LedgerWalk(ledger, archive, findings)]),
+    trust.ledgers.map(ledger => {
+      const own = promises.filter(({ header }) => header.origin === ledger.origin);
+      return [ledger.origin, new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own))];
+    }),
   );
   const unnamed = new Set<string>();
   const refused = new Map<string, string>();
@@ -107,8 +118,9 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
   for (const walk of walks.values()) await walk.finish();
   requireQuorum(stretches.list.at(-1), findings);
   const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
+  const became = [...walks.values()].flatMap(walk => walk.promises);
   return {
-    outcome: decide(findings, isKnown),
+    outcome: decide(findings, isKnown, became),
     anchors: {
       count: anchors.count,
       ...(anchors.newest && { newest: anchors.newest }),
@@ -117,6 +129,7 @@ export async function audit({ archive, trust, keptAnchor }: AuditOptions): Promi
       stretches: stretches.list,
     },
     ledgers: [...walks.values()].map(walk => walk.report()),
+    promises: became,
     unnamedOrigins: [...unnamed],
     problems: findings.problems,
     problemCount: findings.count,
@@ -153,8 +166,13 @@ function reportRefused(
   for (const [origin, code] of now) refused.set(origin, code);
 }
 
-function decide({ problems, count }: Findings, isKnown: boolean): Outcome {
-  if (isKnown) return count === 0 ? "proven" : "wrong";
+function decide(
+  { problems, count }: Findings,
+  isKnown: boolean,
+  promises: readonly PromiseReport[],
+): Outcome {
+  if (isKnown && count > 0) return "wrong";
+  if (isKnown) return promises.every(({ state }) => state === "kept") ? "proven" : "undecided";
   if (count === 0) {
     throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
   }
@@ -167,6 +185,21 @@ function decide({ problems, count }: Findings, isKnown: boolean): Outcome {
 async function openKept(text: string | undefined, trust: Trust): Promise<Anchor | undefined> {
   if (text === undefined) return undefined;
   return undecidedIfFaulty("the anchor that you kept", () => openAnchor(text, trust.anchorKeys));
+}
+
+/** Only a promise that its ledger's edge has signed says anything against the ledger. */
+async function openPromises(texts: readonly string[], trust: Trust): Promise<AuditPromise[]> {
+  const opened: AuditPromise[] = [];
+  for (const [i, text] of texts.entries()) {
+    const which = texts.length === 1 ? "the promise" : `promise ${i + 1} of those`;
+    await undecidedIfFaulty(`${which} that you hold`, async () => {
+      const promise = parsePromise(text);
+      findLedger(trust, promise.header.origin);
+      await verifyPromise(promise, trust.receiptKeys);
+      opened.push(promise);
+    });
+  }
+  return opened;
 }
 
 /** An anchor that holds. */

@@ -196,12 +196,19 @@ function addAudit(program: Command, run: Run): void {
       "file with the operator's token, which opens the entries (default: $COUNTERFOIL_TOKEN)",
     )
     .option("--anchor <file>", "an anchor that you kept: the archive must have it, and all before it")
+    .option(
+      "--promise <file>",
+      "a promise that you hold, or a response with one: whether it was kept is judged by the entries; may be repeated",
+      collect,
+      [],
+    )
     .option("--json", "the report as JSON")
     .addHelpText(
       "after",
       examples(
         "counterfoil audit https://api.example.com --trust trust.json --token token.txt",
         "counterfoil audit ./archive --trust trust.json --json",
+        "counterfoil audit ./archive --trust trust.json --promise response.txt",
       ),
     )
     .action((where: string, options: AuditCommandOptions & CommonOptions) =>

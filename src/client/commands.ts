@@ -125,6 +125,7 @@ export interface AuditCommandOptions {
   readonly trust?: string;
   readonly token?: string;
   readonly anchor?: string;
+  readonly promise: readonly string[];
 }
 
 /** Audits a running edge or a folder. */
@@ -138,7 +139,9 @@ export async function auditCommand(
     : await openFolder(platform, where);
   const source = options.trust === undefined ? await ownTrust() : await readTrust(platform, options.trust);
   const kept = options.anchor === undefined ? {} : { keptAnchor: await readAnchor(platform, options.anchor) };
-  const report = await audit({ archive, trust: source.trust, ...kept });
+  const promises: string[] = [];
+  for (const file of options.promise) promises.push(await readPromise(platform, file));
+  const report = await audit({ archive, trust: source.trust, ...kept, promises });
   return describeAudit(report, address, source);
 }
 
@@ -252,6 +255,16 @@ async function findReceipt(
 
 async function readAnchor(platform: Platform, file: string): Promise<string> {
   return requireReceipt(new TextDecoder().decode(await readNamedFile(platform, file)), file);
+}
+
+/** The promise in a file: alone, or in the response that came with it. */
+async function readPromise(platform: Platform, file: string): Promise<string> {
+  const { kind, promise } = await readCapture(await readInput(platform, file), nameInput(file));
+  if (promise !== undefined) return promise;
+  throw new Undecided(`${nameInput(file)}: there is no promise in it`, {
+    expected: "a promise, or a response with Audit-Promise as `curl -si` prints it",
+    found: `a ${kind} without one`,
+  });
 }
 
 /** The trust document that was named; else the operator's own. */

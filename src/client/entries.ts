@@ -7,6 +7,7 @@ import { isFinal, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import type { Hash } from "../tlog/hash.ts";
+import type { AwaitedRecords } from "./awaited.ts";
 import { located } from "./findings.ts";
 
 /** An exchange that began on record and has no ending there. */
@@ -23,6 +24,7 @@ const decoder = new TextDecoder("latin1");
 
 export class EntryReader {
   readonly #origin: string;
+  readonly #awaited: AwaitedRecords;
   readonly #open = new Map<string, OpenExchange>();
   readonly #erased = new Set<string>();
   #newestAt = "";
@@ -30,8 +32,10 @@ export class EntryReader {
   #minimum = 0;
   #pruned: Entry | undefined;
 
-  constructor(origin: string) {
+  /** @param awaited is shown every entry. */
+  constructor(origin: string, awaited: AwaitedRecords) {
     this.#origin = origin;
+    this.#awaited = awaited;
   }
 
   /** How many entries were read. */
@@ -70,6 +74,7 @@ export class EntryReader {
     const entry = parseAt(bytes, index);
     const { at } = entry.header;
     this.#follow(entry, index);
+    this.#awaited.see(entry, index);
     const newestAt = this.#newestAt;
     if (at > newestAt) this.#newestAt = at;
     this.#checkPlace(entry, index, prev);

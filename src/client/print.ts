@@ -9,6 +9,7 @@ import { encodeBase64 } from "../tlog/base64.ts";
 import { FAULT_CODES } from "../tlog/fault.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
 import type { AuditReport, TimestampReport } from "./audit.ts";
+import type { PromiseReport } from "./awaited.ts";
 import type { Problem } from "./findings.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { PolicyExplanation, PolicyReading } from "./platform.ts";
@@ -119,7 +120,7 @@ export function describeFailure(failure: Failure, where?: string): Answer {
 }
 
 export function describeAudit(report: AuditReport, archive: string, source: TrustSource): Answer {
-  const { anchors, ledgers, problems, problemCount, outcome, unnamedOrigins } = report;
+  const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
   const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
   const rows: Row[] = [
     ...describeOutcome(report),
@@ -130,6 +131,7 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
     ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
     ...describeWitnesses(anchors.stretches),
     ...ledgers.flatMap(describeLedger),
+    ...promises.map((promise): Row => ["promise", describePromise(promise)]),
     ...unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
     ),
@@ -148,6 +150,7 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
         open: open.length,
         openFirst: open.slice(0, LIST_MAX),
       })),
+      promises,
       unnamedOrigins,
       problemCount,
       problems: problems.map(({ fault, ...place }) => ({
@@ -270,8 +273,13 @@ function describeSource({ from, origin }: TrustSource): string {
   return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
 }
 
-function describeOutcome({ outcome, problems }: AuditReport): Row[] {
+function describeOutcome({ outcome, problems, promises }: AuditReport): Row[] {
   const first = problems[0];
+  const open = promises.filter(({ state }) => state === "undecided").length;
+  if (first === undefined && open > 0) {
+    const text = `all that was read holds together, but not whether ${open} of ${promises.length} promises was kept`;
+    return [["undecided", text]];
+  }
   if (first === undefined) return [["proven", "all that was read holds together"]];
   const { fault } = first;
   const rows: Row[] = [
@@ -296,6 +304,12 @@ function describePlace({ path, ledger, epoch, fault }: Problem): string {
     ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
   ];
   return parts.join(", ");
+}
+
+function describePromise({ jti, step, by, state, index, doubt }: PromiseReport): string {
+  const code = doubt?.code === undefined ? "" : ` (${doubt.code})`;
+  const why = doubt === undefined ? "" : `${code}: ${doubt.reason}`;
+  return `${step} of ${jti}, by ${by}: ${state}${index === undefined ? "" : ` by entry ${index}`}${why}`;
 }
 
 function describeProblem(problem: Problem): string {

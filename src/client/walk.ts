@@ -20,6 +20,7 @@ import {
   rootOf,
 } from "../tlog/tree.ts";
 import type { Archive } from "./archive.ts";
+import type { AwaitedRecords, PromiseReport } from "./awaited.ts";
 import { BlockReader, type SignedTree } from "./blocks.ts";
 import { EntryReader, type OpenExchange } from "./entries.ts";
 import { type Findings, located, type Place } from "./findings.ts";
@@ -73,6 +74,7 @@ export class LedgerWalk {
   readonly #findings: Findings;
   readonly #entries: EntryReader | undefined;
   readonly #blocks: BlockReader;
+  readonly #awaited: AwaitedRecords;
   #isPublished = false;
   #published: SignedTree | undefined;
   /** What the newest anchor pins, and what the last one that was checked does. */
@@ -90,13 +92,16 @@ export class LedgerWalk {
   #confirmed = 0;
   #anchored = 0;
   #pruned = 0;
+  #promises: readonly PromiseReport[] = [];
 
-  constructor(ledger: TrustedLedger, archive: Archive, findings: Findings) {
+  /** @param awaited what somebody was promised of this ledger. */
+  constructor(ledger: TrustedLedger, archive: Archive, findings: Findings, awaited: AwaitedRecords) {
     this.#ledger = ledger;
     this.#stored = new StoredLedger(ledger.name, archive, findings);
     this.#findings = findings;
-    this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin) : undefined;
+    this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin, awaited) : undefined;
     this.#blocks = new BlockReader(this.#stored, this.#entries, findings);
+    this.#awaited = awaited;
   }
 
   /** Reads the published checkpoint. Comes after the newest anchor was found: it must not be older. */
@@ -147,6 +152,13 @@ export class LedgerWalk {
     }
     if (this.#contradictions.length > 0) this.#blame(this.#contradictions[0]!);
     else this.#accuse();
+    const reach = { size: this.#confirmed, pruned: this.#pruned, holdsEntries: this.#entries !== undefined };
+    this.#promises = this.#awaited.judge(reach, place, this.#findings);
+  }
+
+  /** What became of the promises. */
+  get promises(): readonly PromiseReport[] {
+    return this.#promises;
   }
 
   /** Whether anything of this ledger bore a good signature by its keys. */

@@ -4,6 +4,9 @@ import { v7 } from "uuid";
 
 const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
+/** How much later than the `at` of an entry its exchange's id may have been made, in ms: clocks differ. */
+export const JTI_AHEAD_MS = 3600 * 1000;
+
 /** A new id. @param ms Unix time in milliseconds. @param random 16 random bytes. */
 export function makeJti(ms: number, random: Uint8Array): string {
   return v7({ msecs: ms, random });

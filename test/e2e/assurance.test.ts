@@ -68,6 +68,9 @@ beforeAll(async () => {
     ([name, { keys }]) =>
       `[[vars.routes]]\nname = "${name}"\nmatch = "/${name}/*"\nupstream = "${upstream.url}"\nledger = "main"\nledger_wait_ms = 500\n${keys}\n`,
   );
+  routes.push(
+    `[[vars.routes]]\nname = "brief"\nmatch = "/brief/*"\nupstream = "${upstream.url}"\nledger = "main"\nassurance = "promised"\npromise_seconds = 10\n`,
+  );
   await writeFile(
     join(folder, "wrangler.toml"),
     toml
@@ -300,7 +303,11 @@ describe("a promise in a person's hands", () => {
   async function run(text: string, ...args: string[]): Promise<[number, string]> {
     const file = join(folder, "promise.txt");
     await writeFile(file, text);
-    const child = spawn(process.execPath, ["src/hosts/counterfoil.mjs", "verify", file, ...args]);
+    return runWith("verify", file, ...args);
+  }
+
+  async function runWith(...args: string[]): Promise<[number, string]> {
+    const child = spawn(process.execPath, ["src/hosts/counterfoil.mjs", ...args]);
     const output = Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
     const [code] = (await once(child, "exit")) as [number];
     return [code, (await output).flat().join("")];
@@ -323,5 +330,43 @@ describe("a promise in a person's hands", () => {
     await setFault("none");
     const forged = `${late.slice(0, -9)}${late.at(-9) === "A" ? "B" : "A"}${late.slice(-8)}`;
     expect(await run(forged)).toEqual([1, expect.stringContaining("bad-signature")]);
+  });
+
+  test("that is broken raises an alert while its record waits, and is proven broken once that is on record", async () => {
+    const kept = (await send(`${edge.url}/promised/hands/2`)).headers;
+    await finalReceipt(kept["audit-id"] as string);
+    await setFault("full");
+    const broken = (await send(`${edge.url}/brief/hands/1`)).headers;
+    const { record, header } = parsePromise(broken["audit-promise"] as string);
+    const alert = await eventually(async () => {
+      const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+      return ledgers[0].alerts?.find(({ code }: { code: string }) => code === "promise-broken");
+    });
+    expect(alert.reason).toContain(header.promise);
+    await setFault("none");
+    const receipt = await finalReceipt(record.jti);
+    const { index } = parseReceipt(receipt).entry.header;
+
+    const token = join(folder, "token.txt");
+    await writeFile(token, await edge.operatorToken());
+    const files = [kept, broken].map((_, i) => join(folder, `promise-${i}.jws`));
+    for (const [i, headers] of [kept, broken].entries()) {
+      await writeFile(files[i]!, headers["audit-promise"] as string);
+    }
+    // The control record comes right after the late one.
+    const { entries } = await pullChecked(edge, index + 2);
+    const told = entries.map(entry => parseEntry(entry).record).filter(({ jti }) => jti === record.jti);
+    expect(told).toMatchObject([
+      { stage: "complete" },
+      { stage: "control", control: { type: "entered-late", step: "complete", promise: header.promise } },
+    ]);
+    const audit = ["audit", edge.url, "--token", token];
+    expect(await runWith(...audit, "--promise", files[0]!)).toEqual([
+      0,
+      expect.stringContaining(": kept by entry"),
+    ]);
+    const [code, output] = await runWith(...audit, "--promise", files[0]!, "--promise", files[1]!);
+    expect([code, output]).toEqual([1, expect.stringContaining("broken-promise")]);
+    expect(output).toContain(`entry ${index} was taken later than was promised`);
   });
 });

@@ -1,7 +1,7 @@
 // The spool is drained whole, whatever stops it and wherever; and it takes nothing from strangers.
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { DRAIN_RECORDS_MAX, Spool, type SpoolStore } from "../../durable/spool.ts";
+import { DRAIN_RECORDS_MAX, listSpoolAlerts, Spool, type SpoolStore } from "../../durable/spool.ts";
 import { parseEntry } from "../../src/receipt/entry.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
 import { issuePromise } from "../../src/receipt/promise.ts";
@@ -183,6 +183,7 @@ describe("the spool", () => {
     await put(store, world, record(1), -60);
     await openSpool(store, world).drain();
     const [entered, told] = recordsOf(world);
+    expect(entered!.jti).toBe(JSON.parse(record(1)).jti);
     expect(told).toMatchObject({
       jti: entered!.jti,
       stage: "control",
@@ -259,5 +260,41 @@ describe("the spool", () => {
     expect(await spool.drain()).toBe(true);
     expect(store.in("spool")).toHaveLength(1);
     expect(spool.state).toMatchObject({ waiting: 1, refused: 0, trouble: "too much" });
+  });
+
+  it("raises an alert once the time that a waiting promise states has passed, and only then", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    await put(store, world, record(1), 60);
+    await put(store, world, record(2), 20);
+    await put(store, world, record(3), 3600);
+    store.objects.set(`spool/${LEDGER}/stranger`, new TextEncoder().encode("a.b.c"));
+    const spool = openSpool(store, world);
+    expect(await spool.look()).toBe(true);
+    const brokenAt = (ms: number) =>
+      listSpoolAlerts(spool.state, ms).find(({ code }) => code === "promise-broken")?.reason;
+    expect(brokenAt(START_MS + 2 + 20_000)).toBeUndefined();
+    const oldest = new Date(START_MS + 2 + 20_000).toISOString();
+    expect(brokenAt(START_MS + 2 + 20_001)).toMatch(
+      new RegExp(`^at least 1 record.*; the oldest by ${oldest}$`),
+    );
+    expect(brokenAt(START_MS + 61_000)).toMatch(
+      new RegExp(`^at least 2 records.*; the oldest by ${oldest}$`),
+    );
+    // Looking has entered nothing and set nothing aside; entering them ends the alert.
+    expect(store.in("spool")).toHaveLength(4);
+    expect(recordsOf(world)).toEqual([]);
+    expect(await spool.drain()).toBe(false);
+    expect(brokenAt(START_MS + 61_000)).toBeUndefined();
+  });
+
+  it("reads a promise that goes on waiting only once", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    const path = await put(store, world, record(1), 60);
+    const spool = openSpool(store, world);
+    await spool.look();
+    // Even what is there instead later does not take the alert away: the path tells the record.
+    store.objects.set(path, new Uint8Array(3));
+    await spool.look();
+    expect(spool.state.deadlines).toEqual([new Date(START_MS + 1 + 60_000).toISOString()]);
   });
 });
