@@ -8,7 +8,7 @@ export class BodyDigest {
   readonly #hash: ReturnType<typeof sha256.create> | undefined;
   readonly #limit: number;
   #size = 0;
-  #state: "open" | "whole" | "broken" | "over" = "open";
+  #state: "open" | "whole" | "broken" | "over" | "doubtful" = "open";
   /** Whether its source is being waited for. */
   isAwaited = false;
 
@@ -37,6 +37,16 @@ export class BodyDigest {
   /** Its source broke off before the end. */
   breakOff(): void {
     if (this.#state !== "over") this.#state = "broken";
+  }
+
+  /** All of it has passed, but its end may have been lost behind the edge: it gets no digest. */
+  doubt(): void {
+    if (this.#state === "whole") this.#state = "doubtful";
+  }
+
+  /** The bytes that have passed so far. */
+  get size(): number {
+    return this.#size;
   }
 
   /** It was larger than its limit, and was broken off here. */

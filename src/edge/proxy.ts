@@ -15,7 +15,7 @@ import type { Platform } from "./platform.ts";
 import type { Policy, Route } from "./policy.ts";
 import { problem } from "./problem.ts";
 import type { Context, Marks, Recorder } from "./recorder.ts";
-import { callUpstream, contentLength, hostOf } from "./upstream.ts";
+import { callUpstream, contentLength, hostOf, pause } from "./upstream.ts";
 import { dropHandshake, Relay, type RelayEnding, type Socket } from "./websocket.ts";
 
 export interface ProxyOptions {
@@ -30,6 +30,9 @@ const HELD_BYTES_MAX = 32 * 1024 * 1024;
 
 /** How long a response that could be held waits for the rest of its request to have gone up, in ms. */
 const UPLOAD_GRACE_MS = 100;
+
+/** How long it waits then for the platform to send what it has taken of that rest, in ms. */
+const UPLOAD_TAIL_MS = 250;
 
 /** How long a response that has ended waits for it, before the rest is cut off, in ms. */
 const UPLOAD_WAIT_MS = 10_000;
@@ -110,9 +113,13 @@ export class AuditProxy {
       return this.#stream(pass, route, response);
     }
     this.#held += length;
+    const { requestBody } = pass.exchange;
+    const askedBytes = requestBody.size;
     try {
       // An upstream may answer before it has read everything: then this exchange does not end with the response.
       if (!(await pass.uploaded(UPLOAD_GRACE_MS))) return await this.#stream(pass, route, response);
+      // Some platforms end the call with the response's last byte, and lose what they have taken and not sent by then.
+      if (requestBody.size > askedBytes) await pause(UPLOAD_TAIL_MS, pass.signal);
       return await this.#hold(pass, response, length);
     } finally {
       this.#held -= length;
@@ -165,21 +172,25 @@ export class AuditProxy {
   async #stream(pass: Pass, route: Route, response: Response): Promise<Response> {
     const { exchange, signal } = pass;
     const { status, body } = response;
+    const length = contentLength(response.headers);
     exchange.pick("response", response.headers, undefined);
     const marks = await this.#record(pass, exchange.record("started", { status }));
     const interim = this.#interim(pass, route, seq => exchange.record("interim", { status, seq }));
-    const { readable, writable } = this.#options.platform.passThrough(contentLength(response.headers));
+    const { readable, writable } = this.#options.platform.passThrough(length);
     const passOn = async (): Promise<Ending> =>
       body === null
         ? "whole"
         : pump(body, writable, exchange.responseBody, signal, bytes => interim.add(bytes));
     this.#follow(pass, async () => {
       const ending = await passOn();
+      const askedBytes = exchange.requestBody.size;
       await interim.end();
       const { stage, ...rest } = outcomeOf(ending, pass);
       // What still goes up after the ending is on record would pass unseen.
       if (ending === "whole") await pass.uploaded(UPLOAD_WAIT_MS);
       pass.end();
+      // As in #forward; but here nothing could wait, so nobody knows whether what the platform took arrived.
+      if (length !== undefined && exchange.requestBody.size > askedBytes) exchange.requestBody.doubt();
       return exchange.record(stage, { status, ...rest });
     });
     return this.#finish(pass, response, body && readable, marks);

@@ -104,7 +104,7 @@ function pauseBefore(
 }
 
 /** Waits, or until the pass is cut. */
-async function pause(ms: number, cut: AbortSignal): Promise<void> {
+export async function pause(ms: number, cut: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   cut.addEventListener("abort", () => resolve());

@@ -183,11 +183,12 @@ async function sendLate(client: ClientSide) {
 }
 
 const EARLY: Case[] = [
-  ...[sized("short"), chunked("short")].map(body =>
+  ...[sized("short"), chunked("short"), sized(WHOLE), chunked(WHOLE, [50_000])].map(body =>
     one(`flow early: an answer before ${body.bytes.length} bytes of request are read, ${body.framing}`, {
       request: { method: "POST", body },
       response: { status: "401 Unauthorized" },
       upstream: answerEarly,
+      ...(body.bytes.length === WHOLE.length && { mayLoseRequest: true }),
     }),
   ),
   ...[sized(WHOLE), chunked(WHOLE, [50_000]), chunked("short")].map(body =>
