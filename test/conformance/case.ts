@@ -49,7 +49,8 @@ export interface Case {
   readonly instead?: string;
   /** After so many bytes of the response the client leaves; what else is on its way to it then is left to chance. */
   readonly leavesAfter?: number;
-  /** The platform may end the call before all of the request has gone up: how much of it arrives is left to chance. */
+  /** The platform may end the call before all of the request has gone up: how much of it arrives is left to chance, and
+   * up to 64 KiB of what the record has a digest of may be lost behind the edge. */
   readonly mayLoseRequest?: boolean;
   /** The client breaks off its request: how much of it reaches the upstream, if it is called at all, is left to chance. */
   readonly requestIsCut?: boolean;
