@@ -20,6 +20,7 @@ import { type Get, readTiles } from "../tlog/reader.ts";
 import { parseTilePath, TILE_WIDTH } from "../tlog/tile.ts";
 import { planInclusion } from "../tlog/tree.ts";
 import { assuranceOf } from "./assurance.ts";
+import type { Sources } from "./exchange.ts";
 import { type AnchorStatus, within } from "./ledger.ts";
 import { createOperatorSide, isOperator, notOperator, type OperatorOptions } from "./operator.ts";
 import type { Policy } from "./policy.ts";
@@ -31,6 +32,7 @@ export interface ReadOptions extends OperatorOptions {
   readonly trust: Trust;
   readonly receiptKey: SigningKey;
   readonly spool: Spool;
+  readonly sources: Pick<Sources, "now">;
   /** Objects of the archive, by key, and anchors likewise. */
   readonly archive: Get;
   readonly anchors: Get;
@@ -150,7 +152,8 @@ async function prove(options: ReadOptions, jti: string): Promise<Response> {
 async function find(options: ReadOptions, jti: string): Promise<Found | Response> {
   const unknown = notFound("there is no exchange of this id");
   const began = timeOfJti(jti);
-  if (!/^[A-Za-z0-9-]{1,64}$/.test(jti)) return unknown;
+  // A ledger takes no record with another kind of id.
+  if (began === undefined) return unknown;
   let unreachable = false;
   for (const [ledger, connect] of options.ledgers) {
     const entries = await within(LEDGER_WAIT_MS, connect().find(jti)).catch(() => undefined);
@@ -166,7 +169,7 @@ async function find(options: ReadOptions, jti: string): Promise<Found | Response
       "retry-after": "1",
     });
   }
-  return began !== undefined && mayBePromised(options.policy, began) ? again(unknown) : unknown;
+  return mayBePromised(options.policy, options.sources.now() - began) ? again(unknown) : unknown;
 }
 
 /** Of the entries of one exchange, that of its ending, or else of its newest stage. */
@@ -185,9 +188,8 @@ function onItsWay(): Response {
   return again(new Response(response.body, { status: 202, headers: response.headers }), "promised");
 }
 
-/** An exchange that nobody knows yet may have been let go with a promise that is still to be kept. */
-function mayBePromised({ routes }: Policy, began: number): boolean {
-  const ms = Date.now() - began;
+/** An exchange of this age that nobody knows yet may have been let go with a promise that is still to be kept. */
+function mayBePromised({ routes }: Policy, ms: number): boolean {
   return routes.some(route => {
     const { assurance, promiseSeconds } = assuranceOf(route);
     return assurance === "promised" && ms >= 0 && ms <= promiseSeconds * 1000;
@@ -208,10 +210,10 @@ function again(response: Response, stage?: string): Response {
 async function untilSettled(request: Request, ask: () => Promise<Response>): Promise<Response> {
   const wanted = /(?:^|[,;\s])wait=(\d{1,4})\b/.exec(request.headers.get("prefer") ?? "")?.[1];
   const seconds = Math.min(Number(wanted ?? "0"), WAIT_SECONDS_MAX);
-  const deadline = Date.now() + seconds * 1000;
+  const late = AbortSignal.timeout(seconds * 1000);
   for (let stepMs = WAIT_STEP_MIN_MS; ; stepMs = Math.min(stepMs * 2, WAIT_STEP_MAX_MS)) {
     const response = await ask();
-    if (!response.headers.has("retry-after") || Date.now() >= deadline) {
+    if (!response.headers.has("retry-after") || seconds === 0 || late.aborted) {
       if (wanted !== undefined) response.headers.set("preference-applied", `wait=${seconds}`);
       return response;
     }

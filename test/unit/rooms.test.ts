@@ -26,6 +26,10 @@ const MAY_IMPORT: Record<string, string[]> = {
 const PLATFORM = /^(node|cloudflare|bun|deno):|^(bun|miniflare|wrangler)$/;
 const PLATFORM_GLOBAL = /\b(process|Deno|Bun|Buffer|require|__dirname|scheduler|caches)\b\s*[.(]/;
 
+/** Clock and randomness are passed in. */
+const SOURCE =
+  /\bDate\.now\b|\bnew Date\(\)|\b(getRandomValues|randomUUID)\b|\b(Math\.random|performance\.now)\b/;
+
 const files = ["src", "durable"].flatMap(folder =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter(name => /\.(ts|mjs|js)$/.test(name))
@@ -65,7 +69,12 @@ describe("the rooms of the source", () => {
     expect(PLATFORM_GLOBAL.exec(code)?.[0]).toBeUndefined();
   });
 
+  it.each(pure)("%s makes up no time and no randomness", file => {
+    expect(SOURCE.exec(readFileSync(file, "utf8"))?.[0]).toBeUndefined();
+  });
+
   it("notices a file that breaks them", () => {
+    expect(SOURCE.test("const began = Date.now();")).toBe(true);
     expect(PLATFORM.test("node:fs")).toBe(true);
     expect(PLATFORM_GLOBAL.test("process.exit()")).toBe(true);
     expect(importsOf("durable/objects.ts")).toContain("cloudflare:workers");
