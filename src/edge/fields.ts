@@ -2,10 +2,11 @@
 // by a JSON pointer (RFC 6901) into a short body. What could not be looked at says so, because a field that is silently
 // missing would read as one that was not there.
 import { sha256 } from "@noble/hashes/sha2.js";
+import * as v from "valibot";
 import { encodeBase64url } from "../tlog/base64.ts";
 
 /** The largest body that pointers look into, in bytes. */
-export const FIELD_BODY_BYTES_MAX = 64 * 1024;
+const FIELD_BODY_BYTES_MAX = 64 * 1024;
 
 /** The longest value that is kept as it is, in bytes of its JSON; a longer one is kept as its length and hash. */
 const VALUE_BYTES_MAX = 128;
@@ -13,18 +14,8 @@ const VALUE_BYTES_MAX = 128;
 /** The message that a field is in. */
 export type Side = "request" | "response";
 
-/** Where a field's value is. Exactly one of `header` and `pointer` is there. */
-export interface FieldRule {
-  readonly from: Side;
-  readonly header?: string | undefined;
-  readonly pointer?: string | undefined;
-  readonly private: boolean;
-}
-
 /** A scalar of JSON, or why there may be one that was not seen. */
 export type FieldValue = string | number | boolean | null | { readonly unread: string };
-
-export type FieldRules = Readonly<Record<string, FieldRule>>;
 
 /** Field names that hold credentials: no route may pick them. */
 const CREDENTIALS =
@@ -34,13 +25,52 @@ const CREDENTIALS =
 const PERSONAL =
   /^(user-agent|referer|forwarded|x-forwarded-.*|x-real-ip|true-client-ip|cf-connecting-ip(v6)?|x-client-ip|from)$/;
 
-export function isCredential(header: string): boolean {
-  return CREDENTIALS.test(header);
-}
+const HeaderName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/, "expected a lower-case field name"),
+  v.check(name => !CREDENTIALS.test(name), "expected a field that holds no credentials"),
+);
 
-export function isPersonal(header: string): boolean {
-  return PERSONAL.test(header);
-}
+const Pointer = v.pipe(
+  v.string(),
+  v.maxLength(256, "expected a JSON pointer of at most 256 characters"),
+  v.regex(
+    /^(\/([^/~]|~[01])*){1,16}$/,
+    "expected a JSON pointer (RFC 6901) of at most 16 steps, like /params/name",
+  ),
+);
+
+/** Where a field's value is. */
+const FieldSchema = v.pipe(
+  v.strictObject({
+    from: v.picklist(["request", "response"]),
+    header: v.optional(HeaderName),
+    pointer: v.optional(Pointer),
+    private: v.optional(v.boolean(), false),
+  }),
+  v.check(
+    ({ header, pointer }) => (header === undefined) !== (pointer === undefined),
+    "expected either header or pointer",
+  ),
+  v.check(
+    field => field.private || field.header === undefined || !PERSONAL.test(field.header),
+    "expected private = true, because the field tells who calls",
+  ),
+);
+
+const FieldName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9_]{0,31}$/, "expected a name of a-z, 0-9 and _, of at most 32 characters"),
+);
+
+/** What a route's records tell besides, by the names there. */
+export const FieldsSchema = v.pipe(
+  v.record(FieldName, FieldSchema),
+  v.check(fields => Object.keys(fields).length <= 16, "expected at most 16 fields"),
+);
+
+export type FieldRule = v.InferOutput<typeof FieldSchema>;
+type FieldRules = Readonly<Record<string, FieldRule>>;
 
 /** The fields that are in the header of a message. */
 export function pickHeaders(rules: FieldRules, from: Side, headers: Headers): Record<string, FieldValue> {

@@ -9,7 +9,7 @@ import { REFUSED_FOLDER, SPOOL_FOLDER } from "../receipt/spool.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
 import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
 import { ASSURANCE_KEYS, isConsistent } from "./assurance.ts";
-import { isCredential, isPersonal } from "./fields.ts";
+import { FieldsSchema } from "./fields.ts";
 import { IdentitySchema, isReadBy } from "./identity.ts";
 import { isPathPattern } from "./path.ts";
 import { coversRoute } from "./route.ts";
@@ -28,49 +28,6 @@ const Host = v.pipe(
     /^((\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])$/,
     "expected a lower-case host like api.example.com or *.example.com, without a port",
   ),
-);
-
-const HeaderName = v.pipe(
-  v.string(),
-  v.regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/, "expected a lower-case field name"),
-  v.check(name => !isCredential(name), "expected a field that holds no credentials"),
-);
-
-const Pointer = v.pipe(
-  v.string(),
-  v.maxLength(256, "expected a JSON pointer of at most 256 characters"),
-  v.regex(
-    /^(\/([^/~]|~[01])*){1,16}$/,
-    "expected a JSON pointer (RFC 6901) of at most 16 steps, like /params/name",
-  ),
-);
-
-/** What a record tells besides, by its name there. */
-const FieldSchema = v.pipe(
-  v.strictObject({
-    from: v.picklist(["request", "response"]),
-    header: v.optional(HeaderName),
-    pointer: v.optional(Pointer),
-    private: v.optional(v.boolean(), false),
-  }),
-  v.check(
-    ({ header, pointer }) => (header === undefined) !== (pointer === undefined),
-    "expected either header or pointer",
-  ),
-  v.check(
-    field => field.private || field.header === undefined || !isPersonal(field.header),
-    "expected private = true, because the field tells who calls",
-  ),
-);
-
-const FieldName = v.pipe(
-  v.string(),
-  v.regex(/^[a-z][a-z0-9_]{0,31}$/, "expected a name of a-z, 0-9 and _, of at most 32 characters"),
-);
-
-const FieldsSchema = v.pipe(
-  v.record(FieldName, FieldSchema),
-  v.check(fields => Object.keys(fields).length <= 16, "expected at most 16 fields"),
 );
 
 /** A limit that a policy may lower, but not raise. */
@@ -403,7 +360,7 @@ function isCertificate(text: string): boolean {
 }
 
 /** An absolute http or https URL with nothing in it that is not an address. */
-export function isHttpUrl(text: string): boolean {
+function isHttpUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   return /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "" && url.username === "";
