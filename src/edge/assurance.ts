@@ -2,9 +2,7 @@
 // These keys are part of a route's table in wrangler.toml; docs/architecture.md says what each setting means
 // for a client.
 import * as v from "valibot";
-
-const Count = (min: number, max: number) =>
-  v.pipe(v.number(), v.safeInteger(), v.minValue(min), v.maxValue(max));
+import { Count } from "./count.ts";
 
 /** The keys of a route. */
 export const ASSURANCE_KEYS = {

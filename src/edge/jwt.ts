@@ -2,6 +2,7 @@
 // that the issuer publishes where the policy says, for this audience and for now.
 import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from "jose";
 import * as v from "valibot";
+import { Count } from "./count.ts";
 import { FieldName, type Finding, readCredential } from "./credential.ts";
 import { type Jwks, KeysUnavailable } from "./jwks.ts";
 
@@ -36,7 +37,7 @@ export const JwtSchema = v.strictObject({
   header: v.optional(FieldName, "authorization"),
   /** Whether the token is kept from the upstream. */
   strip: v.optional(v.boolean(), false),
-  clock_skew_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(300)), 30),
+  clock_skew_seconds: v.optional(Count(0, 300), 30),
 });
 
 export type JwtRule = v.InferOutput<typeof JwtSchema>;

@@ -9,6 +9,7 @@ import { REFUSED_FOLDER, SPOOL_FOLDER } from "../receipt/spool.ts";
 import { decodeBase64 } from "../tlog/base64.ts";
 import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from "../tlog/policy.ts";
 import { ASSURANCE_KEYS, isConsistent } from "./assurance.ts";
+import { Count } from "./count.ts";
 import { FieldsSchema } from "./fields.ts";
 import { IdentitySchema, isReadBy } from "./identity.ts";
 import { isPathPattern } from "./path.ts";
@@ -31,8 +32,7 @@ const Host = v.pipe(
 );
 
 /** A limit that a policy may lower, but not raise. */
-const lowerable = (most: number) =>
-  v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(most)), most);
+const lowerable = (most: number) => v.optional(Count(1, most), most);
 
 /** The ledger recognises an exchange for 30 days, and may need its entries for it. */
 const RETENTION_DAYS_MIN = 31;
@@ -45,7 +45,7 @@ const LedgerSchema = v.strictObject({
   /** The name in checkpoints: a URL without scheme, without spaces and plus signs (C2SP tlog-checkpoint). */
   origin: v.pipe(v.string(), v.regex(/^[^\s+]{1,255}$/, "expected a URL without scheme, spaces and +")),
   /** For how long entries stay in the archive: longer than the ledger must be able to answer for an exchange. */
-  retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(RETENTION_DAYS_MIN))),
+  retention_days: v.optional(Count(RETENTION_DAYS_MIN)),
 });
 
 const RouteSchema = v.strictObject({
@@ -74,10 +74,7 @@ const RouteSchema = v.strictObject({
   ),
   ledger: Name,
   /** How many bytes of a response may be held back until its record is durable. */
-  hold: v.optional(
-    v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(8 * 1024 * 1024)),
-    256 * 1024,
-  ),
+  hold: v.optional(Count(0, 8 * 1024 * 1024), 256 * 1024),
   /** Of which bodies the records have digests. */
   digests: v.optional(
     v.union(
@@ -93,19 +90,16 @@ const RouteSchema = v.strictObject({
   /** Whether a trace that comes with a request is continued, and its sender believed. */
   trace: v.optional(v.picklist(["untrusted", "trusted", "off"]), "untrusted"),
   /** The largest request body, in bytes; any when it is left out. */
-  body_limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  body_limit: v.optional(Count(0)),
   /** How callers are identified; not at all when it is left out. */
   identity: v.optional(IdentitySchema),
   /** How long the upstream may be silent before the head of its response, and then for a body that is held. */
-  upstream_timeout_ms: v.optional(
-    v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(3_600_000)),
-    60_000,
-  ),
+  upstream_timeout_ms: v.optional(Count(1, 3_600_000), 60_000),
   /** How often an idempotent request is sent again when the upstream is out of order. */
-  retries: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2)), 0),
+  retries: v.optional(Count(0, 2), 0),
   /** After so many seconds, or bytes, in which something has passed, an exchange that goes on tells how far it is. */
-  interim_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)), 60),
-  interim_bytes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(64 * 1024)), 64 * 1024 * 1024),
+  interim_seconds: v.optional(Count(1, 86_400), 60),
+  interim_bytes: v.optional(Count(64 * 1024), 64 * 1024 * 1024),
   ...ASSURANCE_KEYS,
 });
 
@@ -148,19 +142,16 @@ const PolicySchema = v.strictObject({
   ),
   anchor: v.optional(
     v.strictObject({
-      interval_seconds: v.optional(
-        v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(86_400)),
-        60,
-      ),
+      interval_seconds: v.optional(Count(1, 86_400), 60),
       /** How many new entries of a ledger do not wait for the interval to pass. */
-      entries: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 10_000),
+      entries: v.optional(Count(1), 10_000),
       /** A bucket under S3 Object Lock; its keys are the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET. */
       s3: v.optional(
         v.strictObject({
           /** The bucket's URL. */
           url: v.pipe(HttpUrl, v.regex(/[^/]$/, "expected the URL of a bucket, without a slash at its end")),
           region: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/)), "us-east-1"),
-          retention_days: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(36_500)),
+          retention_days: Count(1, 36_500),
           /** `copy`: every anchor goes there as well; `store`: the anchors lie there and nowhere else. */
           role: v.optional(v.picklist(["copy", "store"]), "copy"),
         }),
@@ -172,7 +163,7 @@ const PolicySchema = v.strictObject({
           policy: v.pipe(v.string(), v.rawTransform(readWitnesses)),
           /** Whether a checkpoint without the quorum is not pinned. */
           required: v.optional(v.boolean(), false),
-          wait_ms: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(100), v.maxValue(60_000)), 5000),
+          wait_ms: v.optional(Count(100, 60_000), 5000),
         }),
       ),
       /** An RFC 3161 timestamp authority, whose tokens go into anchors. */
@@ -180,7 +171,7 @@ const PolicySchema = v.strictObject({
         v.strictObject({
           url: HttpUrl,
           certificates: v.pipe(v.array(Certificate), v.minLength(1, "expected at least one certificate")),
-          every: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 1),
+          every: v.optional(Count(1), 1),
           required: v.optional(v.boolean(), false),
         }),
       ),
@@ -191,15 +182,15 @@ const PolicySchema = v.strictObject({
   vault: v.optional(
     v.strictObject({
       /** 0 keeps none. */
-      retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(36_500)), 30),
+      retention_days: v.optional(Count(0, 36_500), 30),
     }),
     {},
   ),
   /** When an exchange without an ending raises an alert: after it was received, and after its response started. */
   alerts: v.optional(
     v.strictObject({
-      received_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 300),
-      started_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)), 86_400),
+      received_seconds: v.optional(Count(1), 300),
+      started_seconds: v.optional(Count(1), 86_400),
     }),
     {},
   ),
@@ -207,7 +198,7 @@ const PolicySchema = v.strictObject({
   lock: v.optional(
     v.pipe(
       v.strictObject({
-        retention_days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+        retention_days: v.optional(Count(1)),
         retention: v.optional(v.literal("indefinite")),
         /** Where Cloudflare's API tells the anchor bucket's lock rules; read with the secret LOCK_API_TOKEN. */
         rules_url: v.optional(HttpUrl),
@@ -361,7 +352,7 @@ function isCertificate(text: string): boolean {
 
 /** An absolute http or https URL with nothing in it that is not an address. */
 function isHttpUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const url = new URL(text);
-  return /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "" && url.username === "";
+  const url = URL.parse(text);
+  if (url === null || url.username !== "" || url.password !== "") return false;
+  return /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
 }

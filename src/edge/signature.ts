@@ -12,6 +12,7 @@ import { importJWK } from "jose";
 import { parseDictionary } from "structured-headers";
 import * as v from "valibot";
 import { equalBytes } from "../tlog/hash.ts";
+import { Count } from "./count.ts";
 import type { Finding } from "./credential.ts";
 
 /** A body up to this long is read and checked before anything is passed on; a longer one is refused. */
@@ -92,8 +93,8 @@ export const SignatureSchema = v.strictObject({
     [],
   ),
   /** How long after it was made a signature is accepted. */
-  max_age_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(3600)), 300),
-  clock_skew_seconds: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(300)), 30),
+  max_age_seconds: v.optional(Count(1, 3600), 300),
+  clock_skew_seconds: v.optional(Count(0, 300), 30),
   /** Whether the signature is kept from the upstream. */
   strip: v.optional(v.boolean(), false),
 });

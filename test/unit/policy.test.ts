@@ -107,6 +107,11 @@ describe("the policy", () => {
       "vars.routes.0.upstream",
     ],
     [
+      "an upstream with a password and no user",
+      { ...good, routes: [{ ...good.routes[0], upstream: "https://:p@x" }] },
+      "vars.routes.0.upstream",
+    ],
+    [
       "an upstream that is not HTTP",
       { ...good, routes: [{ ...good.routes[0], upstream: "file:///etc" }] },
       "vars.routes.0.upstream",
