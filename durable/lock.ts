@@ -67,9 +67,6 @@ const AnswerSchema = v.looseObject({
   result: v.looseObject({ rules: v.optional(v.array(RuleSchema), []) }),
 });
 
-/** R2's code for an object that a lock rule holds: ObjectLockedByBucketPolicy. */
-const LOCKED = /\b10069\b/;
-
 const WAIT_MS = 10_000;
 const RULES_BYTES_MAX = 256 * 1024;
 
@@ -169,13 +166,18 @@ export class BucketLock implements Lock {
   }
 }
 
+/** Whether R2 refused a write because a lock rule holds the object: its code is that of ObjectLockedByBucketPolicy. */
+export function isLocked({ message }: Error): boolean {
+  return /\b10069\b/.test(message);
+}
+
 /** How an attempt ended that a lock must refuse. @throws when it ended for another reason than a lock. */
 async function outcomeOf(attempt: Promise<void>): Promise<"refused" | "accepted"> {
   try {
     await attempt;
     return "accepted";
   } catch (error) {
-    if (LOCKED.test((error as Error).message)) return "refused";
+    if (isLocked(error as Error)) return "refused";
     throw error;
   }
 }

@@ -209,8 +209,8 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
         breathe: () => scheduler.wait(0),
         recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys: trust.anchorKeys }),
       });
-      const { retention_days: days } = policy.ledgers.find(({ name }) => name === ledger.name)!;
-      const retentionMs = days === undefined ? undefined : days * 24 * 3600 * 1000;
+      const { retention_days: days } = policy.ledgers.find(each => each.name === name)!;
+      const retentionMs = days === undefined ? undefined : days * DAY_MS;
       this.#retire = async () =>
         retentionMs !== undefined && retire({ ledger: this.#ledger, archive, name, retentionMs });
       this.#policy = policy;

@@ -9,7 +9,7 @@ import {
 import { readAnswer } from "./answer.ts";
 
 /** How long an authority may take, in ms, and the most that it may answer, in bytes. */
-export const TIMESTAMP_WAIT_MS = 10_000;
+const TIMESTAMP_WAIT_MS = 10_000;
 const RESPONSE_BYTES_MAX = 65_536;
 const NONCE_BYTES = 16;
 

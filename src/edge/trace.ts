@@ -1,5 +1,6 @@
 // Trace context (W3C, level 1): a trace that comes with a request is continued and one that does not is begun, with
 // this edge as a span of its own. Who sent the parent is told: a client may claim any.
+import { bytesToHex } from "@noble/hashes/utils.js";
 
 /** What a record says of the trace. */
 export interface Trace {
@@ -10,9 +11,6 @@ export interface Trace {
   /** Whether the route trusts whoever sent the parent. */
   readonly trusted?: boolean;
 }
-
-/** What a route does about traces: continue them, believing the sender or not, or leave their fields alone. */
-export type Tracing = "untrusted" | "trusted" | "off";
 
 const TRACEPARENT =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/;
@@ -26,7 +24,7 @@ const STATE_MEMBER =
 
 /** @param random 24 random bytes: a trace id and a span id. */
 export function makeTrace(headers: Headers, tracing: "untrusted" | "trusted", random: Uint8Array): Trace {
-  const hex = [...random].map(byte => byte.toString(16).padStart(2, "0")).join("");
+  const hex = bytesToHex(random);
   const span = hex.slice(32, 48);
   const came = parseTraceparent(headers.get("traceparent"));
   // The edge records every exchange, so a trace that begins here is one that is recorded.

@@ -73,7 +73,7 @@ export function dropHandshake(headers: Headers): void {
 }
 
 /** The messages of one direction, so far. */
-export class MessageDigest {
+class MessageDigest {
   readonly #hash: ReturnType<typeof sha256.create> | undefined;
   #messages = 0;
   #size = 0;

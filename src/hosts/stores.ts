@@ -1,6 +1,6 @@
 // The storage ports over what Cloudflare offers: an object's SQLite, and R2 buckets.
 import type { Archive } from "../../durable/archive.ts";
-import type { LockedBucket } from "../../durable/lock.ts";
+import { isLocked, type LockedBucket } from "../../durable/lock.ts";
 import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql, SqlRow } from "../../durable/sql.ts";
 
@@ -68,16 +68,14 @@ export function bucketSpool(bucket: R2Bucket): SpoolStore {
   };
 }
 
-/** R2's code for an object that a lock rule holds: it is there, then. */
-const LOCKED = /\b10069\b/;
-
 async function putOnce(bucket: R2Bucket, key: string, bytes: Uint8Array): Promise<boolean> {
   // R2 refuses the object if it is not what was hashed here.
   const sha256 = await crypto.subtle.digest("SHA-256", bytes);
   try {
     return (await bucket.put(key, bytes, { onlyIf: { etagDoesNotMatch: "*" }, sha256 })) !== null;
   } catch (error) {
-    if (LOCKED.test((error as Error).message)) return false;
+    // What a lock holds is there.
+    if (isLocked(error as Error)) return false;
     throw error;
   }
 }

@@ -9,10 +9,10 @@ import { parseNote } from "../tlog/note.ts";
 import { type SigningKey, signJws, splitJws, type TrustedKey, verifyJws } from "./key.ts";
 import { Count, decodeText, encodeText, Hash, Root, readExactJson, Time } from "./shape.ts";
 
-export const ANCHOR_TYPE = "audit-anchor+jwt";
+const ANCHOR_TYPE = "audit-anchor+jwt";
 
 /** The largest anchor object, in bytes. */
-export const ANCHOR_BYTES_MAX = 4 * 1024 * 1024;
+const ANCHOR_BYTES_MAX = 4 * 1024 * 1024;
 
 const PinSchema = v.looseObject({
   origin: v.pipe(v.string(), v.minLength(1)),

@@ -7,7 +7,7 @@ import { equalBytes } from "../tlog/tree.ts";
 import { contentOf, type Der, itemsOf, numberOf, oidOf, readDer, refuse, TAGS, timeOf } from "./der.ts";
 
 /** The largest certificate that is read, in bytes. */
-export const CERTIFICATE_BYTES_MAX = 8192;
+const CERTIFICATE_BYTES_MAX = 8192;
 
 /** Hash functions by their object identifiers. */
 export const HASHES: Readonly<Record<string, string>> = {

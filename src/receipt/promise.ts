@@ -12,7 +12,7 @@ import { type Jws, type SigningKey, signJws, splitJws, type TrustedKey, verifyJw
 import { type AuditRecord, formatStep, parseRecord } from "./record.ts";
 import { decodeText, encodeText, readExactJson, Time } from "./shape.ts";
 
-export const PROMISE_TYPE = "audit-promise+jwt";
+const PROMISE_TYPE = "audit-promise+jwt";
 
 /** The largest promise, in bytes: a 4 KiB record and a header of at most 1 KiB in base64url, and a signature. */
 export const PROMISE_BYTES_MAX = 7268;

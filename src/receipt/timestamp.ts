@@ -4,6 +4,7 @@
 // A token is accepted in one shape: one signer, no unsigned attributes, and no certificate but those on the
 // path from the signer's upwards. So nothing in it can be altered without anything noticing.
 import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { Fault } from "../tlog/fault.ts";
 import { equalBytes } from "../tlog/tree.ts";
 import {
@@ -30,7 +31,7 @@ import {
 } from "./der.ts";
 
 /** The largest token that is read, in bytes, and the most certificates in it. */
-export const TOKEN_BYTES_MAX = 16_384;
+const TOKEN_BYTES_MAX = 16_384;
 const CERTIFICATES_MAX = 5;
 
 const SIGNED_DATA = "1.2.840.113549.1.7.2";
@@ -40,7 +41,7 @@ const MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
 const SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47";
 
 /** AlgorithmIdentifier of SHA-256, without parameters and with NULL as many write it. */
-const SHA256_IDENTIFIER = hex("300b0609608648016503040201");
+const SHA256_IDENTIFIER = hexToBytes("300b0609608648016503040201");
 
 /** What a token says. */
 export interface Timestamp {
@@ -243,8 +244,8 @@ async function checkToken(
   const { imprint, time } = readTstInfo(token.info, nonce);
   if (!equalBytes(imprint, digest)) {
     throw new Fault("wrong-timestamp", "timestamp: is of other bytes", {
-      expected: toHex(digest),
-      found: toHex(imprint),
+      expected: bytesToHex(digest),
+      found: bytesToHex(imprint),
     });
   }
   checkTimestamper(signer);
@@ -261,8 +262,8 @@ async function checkContent({ attributes, infoBytes, hash }: Token): Promise<voi
   const digest = new Uint8Array(await crypto.subtle.digest(hash, new Uint8Array(infoBytes)));
   if (equalBytes(digest, found)) return;
   throw new Fault("bad-signature", "timestamp: the signature is of another content", {
-    expected: toHex(digest),
-    found: toHex(found),
+    expected: bytesToHex(digest),
+    found: bytesToHex(found),
   });
 }
 
@@ -289,7 +290,7 @@ function readTstInfo(info: Der, nonce: Uint8Array | undefined): { imprint: Uint8
   if (readHash(algorithm, `${what}: imprint`) !== "SHA-256") refuse(`${what}: imprint`, "a SHA-256");
   const echoed = rest.find(({ tag }) => tag === TAGS.integer)?.content;
   if (nonce !== undefined && !(echoed !== undefined && equalBytes(echoed, positive(nonce)))) {
-    refuse(`${what}: nonce`, toHex(positive(nonce)), echoed === undefined ? "none" : toHex(echoed));
+    refuse(`${what}: nonce`, bytesToHex(positive(nonce)), echoed === undefined ? "none" : bytesToHex(echoed));
   }
   return {
     imprint: contentOf(hash, TAGS.octets, `${what}: imprint`),
@@ -317,12 +318,4 @@ function positive(bytes: Uint8Array): Uint8Array {
 
 function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-function hex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], byte => Number.parseInt(byte, 16));
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 }

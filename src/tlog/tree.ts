@@ -2,6 +2,7 @@
 // checked from nothing but sizes and roots. Whoever checks learns only what the proof proves: the checks
 // return nothing and throw a Fault on any contradiction. Every cost is logarithmic in the size of the
 // tree, but for `extend`, which hashes about one node for each leaf.
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { isCount, requireCount } from "./decimal.ts";
 import { Fault } from "./fault.ts";
 import { emptyRoot, equalBytes, type Hash, nodeHash, requireHash } from "./hash.ts";
@@ -124,8 +125,8 @@ export function checkInclusion(claim: InclusionClaim): void {
   }
   if (!equalBytes(hash, root)) {
     throw new Fault("not-included", `inclusion proof of leaf ${index} in a tree of ${size}: another root`, {
-      expected: hex(root),
-      found: hex(hash),
+      expected: bytesToHex(root),
+      found: bytesToHex(hash),
       index,
     });
   }
@@ -150,8 +151,8 @@ export function checkConsistency(claim: ConsistencyClaim): void {
   }
   if (size1 === 0 && !equalBytes(root1, emptyRoot())) {
     throw new Fault("malformed", "consistency proof: the root of an empty tree is not the empty root", {
-      expected: hex(emptyRoot()),
-      found: hex(root1),
+      expected: bytesToHex(emptyRoot()),
+      found: bytesToHex(root1),
     });
   }
   if (size1 === size2) {
@@ -188,8 +189,8 @@ function checkBothRoots(claim: ConsistencyClaim, ranges: readonly Range[]): void
 function requireRoot(size: number, expected: Hash, found: Hash): void {
   if (equalBytes(expected, found)) return;
   throw new Fault("forked", `consistency proof: another root for the tree of ${size}`, {
-    expected: hex(expected),
-    found: hex(found),
+    expected: bytesToHex(expected),
+    found: bytesToHex(found),
   });
 }
 
@@ -385,8 +386,4 @@ function requireSizes(size1: number, size2: number): void {
 
 function requireHashes(hashes: readonly Hash[], what: string): void {
   for (const [i, hash] of hashes.entries()) requireHash(hash, `${what}, hash ${i}`);
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 }
