@@ -9,7 +9,7 @@
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { JTI_AHEAD_MS, makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
-import { type Control, formatRecord, formatStep, parseRecord } from "../src/receipt/record.ts";
+import { type Control, formatControl, formatStep, parseRecord } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -122,8 +122,9 @@ export class Ledger {
 
   /** Puts a record of the ledger's own history into it, and answers as `append` does. */
   async control(control: Control): Promise<Placement> {
-    const { text } = makeControl(control, this.#options.now(), this.#options);
-    const [placement] = await this.append([text]);
+    const { issuer, now, random } = this.#options;
+    const ms = now();
+    const [placement] = await this.append([formatControl(issuer, makeJti(ms, random(16)), ms, control)]);
     return placement!;
   }
 
@@ -380,21 +381,10 @@ class Batch {
   }
 
   #tell(control: Control): void {
-    const { jti, text } = makeControl(control, this.#at, this.#options);
-    this.#add(text, jti, "control");
+    const { issuer, random } = this.#options;
+    const jti = makeJti(this.#at, random(16));
+    this.#add(formatControl(issuer, jti, this.#at, control), jti, "control");
   }
-}
-
-/** A record of the ledger's own history. @param ms when it was made, in milliseconds of Unix time. */
-function makeControl(
-  control: Control,
-  ms: number,
-  { issuer, random }: LedgerOptions,
-): { jti: string; text: string } {
-  const jti = makeJti(ms, random(16));
-  const time = new Date(ms).toISOString();
-  const iat = Math.floor(ms / 1000);
-  return { jti, text: formatRecord({ iss: issuer, jti, iat, time, stage: "control", control }) };
 }
 
 /**

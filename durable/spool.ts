@@ -9,7 +9,7 @@ import { timeOfJti } from "../src/receipt/jti.ts";
 import type { TrustedKey } from "../src/receipt/key.ts";
 import type { Placement } from "../src/receipt/placement.ts";
 import { type AuditPromise, PROMISE_BYTES_MAX, parsePromise, verifyPromise } from "../src/receipt/promise.ts";
-import { formatRecord, formatStep } from "../src/receipt/record.ts";
+import { formatControl, formatStep } from "../src/receipt/record.ts";
 import { formatSpoolPath, formatSpoolPrefix, REFUSED_FOLDER, SPOOL_FOLDER } from "../src/receipt/spool.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -230,13 +230,6 @@ export function listSpoolAlerts(state: SpoolState, nowMs: number): SpoolAlert[] 
 
 /** The control record about a record that was entered later than promised; the same whenever it is told. */
 function tellLate({ header, record }: AuditPromise): string {
-  const iat = Math.floor(Date.parse(header.promise) / 1000);
-  return formatRecord({
-    iss: record.iss,
-    jti: record.jti,
-    iat,
-    time: header.promise,
-    stage: "control",
-    control: { type: "entered-late", step: formatStep(record), promise: header.promise },
-  });
+  const control = { type: "entered-late", step: formatStep(record), promise: header.promise };
+  return formatControl(record.iss, record.jti, Date.parse(header.promise), control);
 }

@@ -2,7 +2,7 @@
 // knows of its own gaps only, and forgets them when it ends; so the beginning of one is put into the spool as
 // well, where the ledger finds it.
 import { makeJti } from "../receipt/jti.ts";
-import { formatRecord } from "../receipt/record.ts";
+import { formatControl } from "../receipt/record.ts";
 import type { Sources } from "./exchange.ts";
 
 export class Gap {
@@ -30,12 +30,13 @@ export class Gap {
 
   /** The control record that says that a gap began. */
   formatBeginning(): string {
-    return this.#format(this.#begun, { type: "gap-begun", from: toTime(this.#from) });
+    const control = { type: "gap-begun", from: toTime(this.#from) };
+    return formatControl(this.#issuer, this.#begun, this.#sources.now(), control);
   }
 
   /** The control record that says how far it went; one of its own for every time that it is told. */
   format(): string {
-    return this.#format(this.#makeJti(), {
+    return formatControl(this.#issuer, this.#makeJti(), this.#sources.now(), {
       type: "gap",
       begun: this.#begun,
       from: toTime(this.#from),
@@ -47,12 +48,6 @@ export class Gap {
 
   #makeJti(): string {
     return makeJti(this.#sources.now(), this.#sources.random(16));
-  }
-
-  #format(jti: string, control: { readonly type: string } & Readonly<Record<string, unknown>>): string {
-    const now = this.#sources.now();
-    const iat = Math.floor(now / 1000);
-    return formatRecord({ iss: this.#issuer, jti, iat, time: toTime(now), stage: "control", control });
   }
 }
 

@@ -137,6 +137,12 @@ export function formatRecord(record: AuditRecord): string {
   return text;
 }
 
+/** The record of something in a ledger's own history. @param ms when it was made, in milliseconds of Unix time. */
+export function formatControl(iss: string, jti: string, ms: number, control: Control): string {
+  const time = new Date(ms).toISOString();
+  return formatRecord({ iss, jti, iat: Math.floor(ms / 1000), time, stage: "control", control });
+}
+
 /**
  * Reads a record; unknown members are kept.
  * @throws Fault `malformed` naming the member, or `too-large`.
