@@ -119,8 +119,11 @@ function decodeRun(run: string): string {
 
 /** A form in which paths are equal that differ in case, or in dots and spaces that some file systems drop. */
 function fold(path: string): string {
-  return decode(path)
-    .toUpperCase()
-    .toLowerCase()
-    .replace(/[. ]+(?=\/|$)/g, "");
+  return (
+    decode(path)
+      .toUpperCase()
+      .toLowerCase()
+      // Only from where a run begins: tried from each of its dots, a long one would take the square of its length.
+      .replace(/(?<![. ])[. ]+(?=\/|$)/g, "")
+  );
 }
