@@ -2,12 +2,17 @@
 // Hash tiles never do, so roots and proofs stay. The ledger tells of the new minimum index first, in a control record;
 // only when that is published are bundles deleted: whoever finds one gone finds the reason under a signed root.
 //
-// It is measured by the ledger's own newest entry, whose time never runs backwards, and not by the clock.
+// It is measured by the ledger's own newest entry, whose time never runs backwards, and not by the clock. How old an
+// entry is, is believed only of one that stands in the tree: who can write to the archive must not make the ledger say
+// under its own root that entries have had their time.
 import { parseEntry } from "../src/receipt/entry.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
+import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
+import { checkInclusion, type Hash, leafHash, planInclusion, planRoot, rootOf } from "../src/tlog/tree.ts";
 import type { Archive } from "./archive.ts";
 import type { Ledger } from "./ledger.ts";
+import { checkContinues } from "./recheck.ts";
 
 export interface RetentionOptions {
   readonly ledger: Ledger;
@@ -89,16 +94,35 @@ async function findFirstKept(
 }
 
 /** The time of a bundle's newest entry. @throws Error: a damaged archive is no reason to take no more records. */
-async function readNewestAt({ archive, name }: RetentionOptions, n: number): Promise<number> {
+async function readNewestAt(options: RetentionOptions, n: number): Promise<number> {
+  const { archive, name } = options;
   const path = bundlePath(name, n);
   const object = await archive.get(path);
   if (object === undefined) throw new Error(`retention: ${path}: is not in the archive`);
   try {
-    const newest = decodeBundle(object.bytes, TILE_WIDTH).at(-1);
+    const newest = decodeBundle(object.bytes, TILE_WIDTH).at(-1)!;
+    await checkStands(options, (n + 1) * TILE_WIDTH - 1, leafHash(newest));
     return Date.parse(parseEntry(decoder.decode(newest)).header.at);
   } catch (error) {
     throw new Error(`retention: ${path}: ${(error as Error).message}`);
   }
+}
+
+/** Whether a leaf stands in the published tree, and that tree in storage's. @throws Fault */
+async function checkStands(
+  { ledger, archive, name }: RetentionOptions,
+  index: number,
+  leaf: Hash,
+): Promise<void> {
+  const { store } = ledger;
+  const get: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
+  const size = store.published();
+  const whole = planRoot(size);
+  const tree = whole.frontier(await readTiles(get, whole.tiles));
+  const plan = planInclusion(index, size);
+  const proof = plan.prove(await readTiles(get, plan.tiles));
+  checkContinues(store.head().frontier, tree, store, name);
+  checkInclusion({ index, size, leaf, root: rootOf(tree), proof });
 }
 
 function bundlePath(name: string, n: number): string {

@@ -184,6 +184,11 @@ export class Spool {
     if (promise.header.origin !== origin || formatSpoolPath(name, promise.recordText) !== key) {
       throw new Fault("misplaced", "promise: is not the one that belongs at this path");
     }
+    const { stage, control } = promise.record;
+    // What a ledger tells of itself it tells itself: what it has let go of or erased is nobody else's to say.
+    if (stage === "control" && control?.type !== "gap-begun") {
+      throw new Fault("unsupported", "promise: of a control record that the edge never makes");
+    }
     return promise;
   }
 

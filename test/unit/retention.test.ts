@@ -10,6 +10,7 @@ import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
 import { formatTrust } from "../../src/receipt/trust.ts";
 import { verifyEvidence } from "../../src/receipt/verify.ts";
+import { decodeBundle, encodeBundle } from "../../src/tlog/bundle.ts";
 import { formatProof } from "../../src/tlog/proof.ts";
 import { readTiles } from "../../src/tlog/reader.ts";
 import { planInclusion } from "../../src/tlog/tree.ts";
@@ -22,6 +23,16 @@ const DAY_MS = 24 * 3600 * 1000;
 const RETENTION_MS = 40 * DAY_MS;
 
 const bundle = (n: number) => `${LEDGER}/tile/entries/00${n}`;
+
+const decoder = new TextDecoder();
+const encode = (text: string) => new TextEncoder().encode(text);
+
+/** The same entry, taken years ago by its own word. */
+function backDated(entry: string): string {
+  const [header, record] = entry.split(".");
+  const json = Buffer.from(header!, "base64url").toString();
+  return `${Buffer.from(json.replace(/"at":"\d{4}/, '"at":"2020')).toString("base64url")}.${record}`;
+}
 
 const retireOnce = (world: World) =>
   retire({ ledger: world.ledger, archive: world.archive, name: LEDGER, retentionMs: RETENTION_MS });
@@ -53,6 +64,27 @@ async function auditOf(world: World, alter: (objects: Objects) => void = () => {
 }
 
 const codesOf = ({ problems }: AuditReport) => problems.map(({ fault, path }) => `${fault.code} ${path}`);
+
+describe("a bundle whose retention has not ended", () => {
+  it("is kept when somebody has put an older entry into it, and the ledger tells of no minimum", async () => {
+    const world = await createWorld();
+    await world.append(...Array.from({ length: 600 }, () => ({})));
+    await world.publish();
+    for (const n of [0, 1]) {
+      const entries = decodeBundle(world.archive.objects.get(bundle(n))!, 256).map(bytes =>
+        decoder.decode(bytes),
+      );
+      world.archive.set(
+        bundle(n),
+        encodeBundle([...entries.slice(0, -1), backDated(entries.at(-1)!)].map(encode)),
+      );
+    }
+    const size = world.ledger.store.head().frontier.size;
+    await expect(retireOnce(world)).rejects.toThrow(bundle(0));
+    expect(world.ledger.store.head().frontier.size).toBe(size);
+    expect(world.ledger.store.retention().minimum).toBe(0);
+  });
+});
 
 describe("a bundle whose retention has ended", () => {
   it("is deleted only once the ledger has told so under a signed root, and hash tiles never are", async () => {

@@ -220,6 +220,11 @@ describe("the spool", () => {
         store.objects.delete(path);
       },
     ],
+    [
+      "would have the ledger say that entries have had their time",
+      (store, world) =>
+        put(store, world, record(1, { stage: "control", control: { type: "pruned", minimum: 1 } })),
+    ],
     ["is no promise", async store => store.objects.set(`spool/${LEDGER}/x`, new Uint8Array([0xff, 0, 1]))],
     [
       "is larger than any",
