@@ -14,6 +14,7 @@ import type { Trust } from "../src/receipt/trust.ts";
 import { decodeBase64 } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
+import { listAlerts } from "./alerts.ts";
 import { Anchorer, type AnchorOptions, readNewestAnchor } from "./anchor.ts";
 import type { Archive } from "./archive.ts";
 import { Cosigner } from "./cosigner.ts";
@@ -23,9 +24,8 @@ import { ObjectLockStore } from "./objectlock.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
-import { listSpoolAlerts, Spool, type SpoolState } from "./spool.ts";
+import { Spool } from "./spool.ts";
 import type { Sql } from "./sql.ts";
-import type { Store } from "./store.ts";
 import { requestTimestamp } from "./timestamper.ts";
 import { Vault } from "./vault.ts";
 
@@ -256,7 +256,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
       published: store.published(),
       minimum: store.retention().minimum,
       ...(halted && { halted: { code: halted.code, reason: halted.message } }),
-      alerts: listAlerts(store, this.#spool.state, this.#policy, Date.now()),
+      alerts: listAlerts(store, this.#spool.state, this.#policy.alerts, Date.now()),
     };
   }
 
@@ -317,23 +317,6 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
     }
     this.#armed = true;
   }
-}
-
-/** How many exchanges without an ending are counted. */
-const UNFINISHED_COUNT_MAX = 1000;
-
-/** What a person should know of, though the ledger takes records. */
-function listAlerts(store: Store, spool: SpoolState, { alerts }: Policy, now: number): Trouble[] {
-  const found: Trouble[] = [];
-  for (const stage of ["received", "started"] as const) {
-    const seconds = stage === "received" ? alerts.received_seconds : alerts.started_seconds;
-    const jtis = store.unfinished(stage, now - seconds * 1000, UNFINISHED_COUNT_MAX);
-    if (jtis.length === 0) continue;
-    const count = jtis.length < UNFINISHED_COUNT_MAX ? `${jtis.length}` : `at least ${jtis.length}`;
-    const reason = `${count} exchanges have no ending ${seconds} s after "${stage}"; the oldest is ${jtis[0]}`;
-    found.push({ code: "unfinished", reason });
-  }
-  return [...found, ...listSpoolAlerts(spool, Math.max(now, store.head().at))];
 }
 
 function anchorObject(env: Env): DurableObjectStub<AnchorObject> {

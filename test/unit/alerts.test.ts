@@ -1,0 +1,18 @@
+// Alerts tell of what has no ending, to anybody who asks, and give nobody the id by which its receipt is to be had.
+import { expect, it } from "vitest";
+import { listAlerts } from "../../durable/alerts.ts";
+import { makeJti } from "../../src/receipt/jti.ts";
+import { createWorld, START_MS } from "../world.ts";
+
+it("an alert about an exchange without an ending says since when, and not which", async () => {
+  const world = await createWorld();
+  const jti = makeJti(START_MS, new Uint8Array(16).fill(9));
+  await world.append({ jti, stage: "received" });
+  const limits = { received_seconds: 300, started_seconds: 86_400 };
+  const spool = { waiting: 0, deadlines: [], refused: 0 };
+  const alerts = listAlerts(world.ledger.store, spool, limits, START_MS + 301_000);
+  expect(alerts).toEqual([
+    { code: "unfinished", reason: expect.stringContaining(new Date(START_MS).toISOString()) },
+  ]);
+  expect(JSON.stringify(alerts)).not.toContain(jti);
+});
