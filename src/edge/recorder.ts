@@ -192,14 +192,15 @@ export class Recorder {
   async #noteGap(exchange: Exchange, spooled: Promise<unknown>): Promise<void> {
     const { policy, sources, spool } = this.#options;
     const name = this.#ledgerOf(exchange);
-    const known = this.#gaps.get(name);
-    const gap = known ?? new Gap(policy.issuer, sources);
-    this.#gaps.set(name, gap);
-    const isSpooled = spooled.then(
+    const isSpooled = await spooled.then(
       () => true,
       () => false,
     );
-    gap.note(await isSpooled);
+    // Nothing waits from here to the count: what is counted in a gap that was told meanwhile would be told to nobody.
+    const known = this.#gaps.get(name);
+    const gap = known ?? new Gap(policy.issuer, sources);
+    this.#gaps.set(name, gap);
+    gap.note(isSpooled);
     if (known !== undefined) return;
     const beginning = gap.formatBeginning();
     const promise = await this.#promise(exchange, beginning);

@@ -1,0 +1,73 @@
+// Every record that is let go is counted in a gap that the ledger is told of, whatever goes on meanwhile.
+import { expect, it } from "vitest";
+import { Exchange } from "../../src/edge/exchange.ts";
+import { Batcher } from "../../src/edge/ledger.ts";
+import { parsePolicy } from "../../src/edge/policy.ts";
+import { Recorder } from "../../src/edge/recorder.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
+import { fixedKey, ISSUER, LEDGER, ORIGIN } from "../world.ts";
+
+const sources = {
+  now: Date.now,
+  random: (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes)),
+};
+
+const policy = parsePolicy({
+  issuer: ISSUER,
+  ledgers: [{ name: LEDGER, origin: ORIGIN }],
+  routes: [
+    {
+      ...{ name: "all", match: "/*", upstream: "https://up.internal", ledger: LEDGER },
+      ...{ on_ledger_failure: "open" },
+    },
+  ],
+});
+
+it("a record is counted though its spool answers only after the gap was told of", async () => {
+  const taken: { control?: { type: string; count: number; spooled: number } }[] = [];
+  const spooling: (() => void)[] = [];
+  let isAway = true;
+  const append = async (records: string[]): Promise<Placement[]> => {
+    if (isAway) return records.map(() => ({ refused: "busy", reason: "it is away" }));
+    taken.push(...records.map(record => JSON.parse(record)));
+    return records.map((_, index) => ({ index, header: "e30" }));
+  };
+  const recorder = new Recorder({
+    policy,
+    receiptKey: await fixedKey("receipt"),
+    ledgers: new Map([[LEDGER, new Batcher(() => ({ append }))]]),
+    vaults: new Map(),
+    spool: {
+      put: path => (path.includes("control") ? Promise.resolve() : new Promise(done => spooling.push(done))),
+      holds: async () => false,
+      wake: async () => {},
+    },
+    sources,
+  });
+  const works: Promise<unknown>[] = [];
+  const context = { waitUntil: (work: Promise<unknown>) => void works.push(work) };
+  const record = () => {
+    const exchange = new Exchange(new Request(ISSUER), undefined, policy.routes[0], policy, sources);
+    return recorder.record(exchange, exchange.record("complete", { status: 200 }), context);
+  };
+  const settled = async () => {
+    for (let known = -1; known < works.length; ) {
+      known = works.length;
+      await Promise.all(works);
+    }
+  };
+
+  expect(await record()).toHaveProperty("audit-gap");
+  expect(await record()).toHaveProperty("audit-gap");
+  isAway = false;
+  await expect.poll(() => spooling.length).toBe(2);
+  // The ledger is there again, and is told of gaps, while the spool has not answered.
+  expect(await record()).toHaveProperty("audit-receipt");
+  for (const done of spooling) done();
+  await settled();
+  expect(await record()).toHaveProperty("audit-receipt");
+  await settled();
+  const gaps = taken.flatMap(({ control }) => (control?.type === "gap" ? [control] : []));
+  expect(gaps.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+  expect(gaps.reduce((sum, { spooled }) => sum + spooled, 0)).toBe(2);
+});
