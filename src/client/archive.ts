@@ -13,6 +13,8 @@ export interface Archive {
   readonly holdsEntries: boolean;
   /** The newest epoch that the archive itself tells of. A hint: there may be newer anchors, or fewer. */
   newestEpoch(): Promise<number | undefined>;
+  /** All epochs whose anchors are there, where the archive can tell that at once. */
+  readonly listEpochs?: () => Promise<ReadonlySet<number>>;
 }
 
 /**
@@ -43,12 +45,16 @@ export function openRemoteArchive(platform: Platform, prefix: string, token: str
 
 /** An archive in a folder, with the same paths. */
 export function openFolderArchive(platform: Platform, folder: string): Archive {
+  const listEpochs = async () => {
+    const names = (await platform.listFolder(`${folder}/anchors`)) ?? [];
+    return new Set(names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number));
+  };
   return {
     get: path => platform.readFile(`${folder}/${path}`),
     holdsEntries: true,
+    listEpochs,
     async newestEpoch() {
-      const names = (await platform.listFolder(`${folder}/anchors`)) ?? [];
-      const epochs = names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number);
+      const epochs = [...(await listEpochs())];
       return epochs.length === 0 ? undefined : epochs.reduce((a, b) => Math.max(a, b));
     },
   };

@@ -2,7 +2,9 @@
 // and nothing else, asks nobody but the archive, and needs memory for one block of entries at a time.
 //
 // Anchors lead the way: they are read from epoch 0 on, and each ledger is recomputed up to the size that the
-// next anchor pins. What holds is counted, what does not becomes a problem with a code and a place.
+// next anchor pins. What holds is counted, what does not becomes a problem with a code and a place. An audit that
+// goes on from the state of an earlier one begins with the newest anchor of that, and with the block of entries
+// in which what it pins ends.
 import {
   type Anchor,
   type AnchorPayload,
@@ -13,14 +15,17 @@ import {
   type Pin,
 } from "../receipt/anchor.ts";
 import { type AuditPromise, parsePromise, verifyPromise } from "../receipt/promise.ts";
+import type { Receipt } from "../receipt/receipt.ts";
 import { findLedger, type Trust } from "../receipt/trust.ts";
-import { openTimestamp } from "../receipt/verify.ts";
+import { openTimestamp, verifyEvidence } from "../receipt/verify.ts";
 import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { AwaitedRecords, type PromiseReport } from "./awaited.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
+import { describeHolding, type Holding, requireAnchored } from "./holding.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
 import { type Stretch, Stretches, standingOf } from "./standing.ts";
+import { formatState, type Known, type OpenedState, openState } from "./state.ts";
 import { type LedgerReport, LedgerWalk } from "./walk.ts";
 
 export interface AuditOptions {
@@ -30,6 +35,14 @@ export interface AuditOptions {
   readonly keptAnchor?: string;
   /** Promises that somebody holds: whether the ledgers have kept them. */
   readonly promises?: readonly string[];
+  /** The state of an earlier audit: the archive must still have what that has seen. */
+  readonly state?: string;
+  /** Reads everything again, although there is a state. */
+  readonly full?: boolean;
+  /** Receipts in hand: the archive must have their entries. */
+  readonly receipts?: readonly string[];
+  /** How many seconds after its receipt an anchor must cover an entry; without it, nothing is wrong with any lag. */
+  readonly anchoredWithinS?: number;
 }
 
 /** What the anchors' timestamps say, where there are any. */
@@ -63,6 +76,10 @@ export interface AuditReport {
   /** What is wrong, in the order in which it was found; not all of it when there is a great deal. */
   readonly problems: readonly Problem[];
   readonly problemCount: number;
+  /** What became of the receipts in hand. */
+  readonly holdings: readonly Holding[];
+  /** What a later audit may go on from; only when all that was read is proven. */
+  readonly state?: string;
 }
 
 /** How many epochs beyond the newest known anchor are looked for. */
@@ -79,20 +96,64 @@ const decoder = new TextDecoder("latin1");
 
 /**
  * Audits an archive.
- * @throws Undecided when it could not be read, when there is nothing in it, or when the kept anchor or a
- *   promise cannot be opened. Whatever is wrong with the archive itself is in the report.
+ * @throws Undecided when it could not be read, when there is nothing in it, or when what the auditor has in hand
+ *   (state, anchor, promises, receipts) cannot be opened. Whatever is wrong with the archive itself is in the report.
  */
 export async function audit(options: AuditOptions): Promise<AuditReport> {
-  const { archive, trust, keptAnchor } = options;
-  const findings = new Findings();
+  const { archive, trust, receipts = [], anchoredWithinS, full = false } = options;
+  const known = await openKnown(options);
+  const held = await Promise.all(receipts.map((receipt, i) => openReceipt(receipt, i, trust)));
   const promises = await openPromises(options.promises ?? [], trust);
-  const anchors = new AnchorWalk(archive, trust, findings, await openKept(keptAnchor, trust));
+  const findings = new Findings();
+  const first = full ? undefined : known?.anchor;
+  const kept = [await openKept(options.keptAnchor, trust), known?.anchor].filter(
+    anchor => anchor !== undefined,
+  );
+  const anchors = new AnchorWalk(archive, trust, findings, kept, first);
   const walks = new Map(
     trust.ledgers.map(ledger => {
       const own = promises.filter(({ header }) => header.origin === ledger.origin);
-      return [ledger.origin, new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own))];
+      const before = knownOf(known, ledger.origin, full);
+      return [ledger.origin, new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own), before)];
     }),
   );
+  const { stretches, unnamed } = await walkAll(anchors, walks, trust, findings);
+  requireQuorum(stretches.list.at(-1), findings);
+  const holdings = await coverAll(held, walks);
+  const ledgers = [...walks.values()].map(walk => walk.report());
+  if (anchoredWithinS !== undefined) {
+    const shown = { newest: anchors.newest, entriesAt: ledgers.map(({ newestAt }) => newestAt) };
+    requireAnchored(holdings, shown, anchoredWithinS, findings);
+  }
+  const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
+  const became = [...walks.values()].flatMap(walk => walk.promises);
+  const outcome = decide(findings, isKnown, became, holdings);
+  return {
+    outcome,
+    anchors: {
+      count: anchors.count,
+      ...(anchors.newest && { newest: anchors.newest }),
+      ...(anchors.timestamps && { timestamps: anchors.timestamps }),
+      locks: anchors.locks,
+      stretches: stretches.list,
+    },
+    ledgers,
+    promises: became,
+    unnamedOrigins: unnamed,
+    problems: findings.problems,
+    problemCount: findings.count,
+    holdings,
+    ...(outcome === "proven" && { state: stateOf(trust, anchors, walks) }),
+  };
+}
+
+/** Reads the anchors, and each ledger up to what they pin; then what is published beyond. */
+async function walkAll(
+  anchors: AnchorWalk,
+  walks: ReadonlyMap<string, LedgerWalk>,
+  trust: Trust,
+  findings: Findings,
+): Promise<{ stretches: Stretches; unnamed: string[] }> {
   const unnamed = new Set<string>();
   const refused = new Map<string, string>();
   await anchors.begin();
@@ -115,25 +176,51 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
       else await walk.checkPin(pin, place);
     }
   }
+  for (const walk of walks.values()) walk.mark();
   for (const walk of walks.values()) await walk.finish();
-  requireQuorum(stretches.list.at(-1), findings);
-  const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
-  const became = [...walks.values()].flatMap(walk => walk.promises);
-  return {
-    outcome: decide(findings, isKnown, became),
-    anchors: {
-      count: anchors.count,
-      ...(anchors.newest && { newest: anchors.newest }),
-      ...(anchors.timestamps && { timestamps: anchors.timestamps }),
-      locks: anchors.locks,
-      stretches: stretches.list,
-    },
-    ledgers: [...walks.values()].map(walk => walk.report()),
-    promises: became,
-    unnamedOrigins: [...unnamed],
-    problems: findings.problems,
-    problemCount: findings.count,
-  };
+  return { stretches, unnamed: [...unnamed] };
+}
+
+async function coverAll(
+  receipts: readonly Receipt[],
+  walks: ReadonlyMap<string, LedgerWalk>,
+): Promise<Holding[]> {
+  const holdings: Holding[] = [];
+  for (const receipt of receipts) {
+    const coverage = await walks.get(receipt.entry.header.origin)!.cover(receipt.entry);
+    holdings.push(describeHolding(receipt, coverage));
+  }
+  return holdings;
+}
+
+/** Opens the state of an earlier audit. @throws Undecided when it is damaged, or this audit is of another kind. */
+async function openKnown({ state, trust, archive, full }: AuditOptions): Promise<OpenedState | undefined> {
+  if (state === undefined) return undefined;
+  const known = await undecidedIfFaulty("the state of your last audit", () => openState(state, trust));
+  for (const [origin, { start }] of known.ledgers) {
+    const hasRead = start.entries !== undefined;
+    if (full || hasRead === archive.holdsEntries) continue;
+    throw new Undecided(`your last audit has ${hasRead ? "" : "not "}read the entries of ${origin}`, {
+      expected: hasRead ? "the operator's token (--token), or --full" : "an audit of all of them: --full",
+    });
+  }
+  return known;
+}
+
+function knownOf(state: OpenedState | undefined, origin: string, full: boolean): Known | undefined {
+  const known = state?.ledgers.get(origin);
+  return known && full ? { tree: known.tree } : known;
+}
+
+function stateOf(trust: Trust, anchors: AnchorWalk, walks: ReadonlyMap<string, LedgerWalk>): string {
+  const ledgers = [...walks.values()].map(walk => walk.state()).filter(ledger => ledger !== undefined);
+  const anchor = anchors.newestText;
+  return formatState({ issuer: trust.issuer, ...(anchor !== undefined && { anchor }), ledgers });
+}
+
+async function openReceipt(text: string, i: number, trust: Trust): Promise<Receipt> {
+  const verdict = await undecidedIfFaulty(`receipt ${i + 1}`, () => verifyEvidence({ receipt: text }, trust));
+  return verdict.receipt;
 }
 
 /** Only the newest anchor must have the policy's quorum: a witness that was away for a while is no contradiction. */
@@ -170,9 +257,13 @@ function decide(
   { problems, count }: Findings,
   isKnown: boolean,
   promises: readonly PromiseReport[],
+  holdings: readonly Holding[],
 ): Outcome {
+  const isSettled =
+    promises.every(({ state }) => state === "kept") &&
+    holdings.every(({ coverage }) => coverage === "anchored");
   if (isKnown && count > 0) return "wrong";
-  if (isKnown) return promises.every(({ state }) => state === "kept") ? "proven" : "undecided";
+  if (isKnown) return isSettled ? "proven" : "undecided";
   if (count === 0) {
     throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
   }
@@ -217,27 +308,41 @@ class AnchorWalk {
   readonly #archive: Archive;
   readonly #trust: Trust;
   readonly #findings: Findings;
-  readonly #kept: Anchor | undefined;
+  readonly #kept: readonly Anchor[];
+  /** The first epoch that is read; those before were verified earlier. */
+  readonly #first: number;
+  /** The epochs that the archive lists, where they are not all read. */
+  #listed: ReadonlySet<number> | undefined;
   /** The newest epoch that there must be; -1 for none. */
   #last = -1;
   /** What the next anchor must name; undefined after one that could not be opened. */
-  #prev: string | undefined = FIRST_ANCHOR_PREV;
+  #prev: string | undefined;
   count = 0;
+  /** The newest anchor that holds. */
+  newestText: string | undefined;
   newest: { readonly epoch: number; readonly time: string } | undefined;
   timestamps: TimestampReport | undefined;
   /** The evidence of the locks in the newest of them. */
   locks: readonly AnchorPayload["lock"][] = [];
 
-  constructor(archive: Archive, trust: Trust, findings: Findings, kept: Anchor | undefined) {
+  /**
+   * @param kept anchors that the archive must have.
+   * @param first the one of them to begin with, instead of that of epoch 0.
+   */
+  constructor(archive: Archive, trust: Trust, findings: Findings, kept: readonly Anchor[], first?: Anchor) {
     this.#archive = archive;
     this.#trust = trust;
     this.#findings = findings;
     this.#kept = kept;
+    this.#first = first?.payload.epoch ?? 0;
+    this.#prev = first?.payload.prev ?? FIRST_ANCHOR_PREV;
   }
 
   /** Finds the newest anchor. What the archive tells of it is not believed: newer ones are looked for. */
   async begin(): Promise<void> {
-    const told = Math.max((await this.#archive.newestEpoch()) ?? -1, this.#kept?.payload.epoch ?? -1);
+    const known = this.#kept.map(({ payload }) => payload.epoch);
+    const told = Math.max((await this.#archive.newestEpoch()) ?? -1, ...known);
+    if (this.#first > 0) this.#listed = await this.#archive.listEpochs?.();
     this.#last = Math.min(told, EPOCH_MAX - PROBE_AHEAD);
     for (let epoch = this.#last + 1; epoch <= this.#last + PROBE_AHEAD; epoch++) {
       if ((await this.#get(epoch)) !== undefined) this.#last = epoch;
@@ -260,12 +365,21 @@ class AnchorWalk {
   async *read(): AsyncGenerator<AnchorFound> {
     let epoch = 0;
     while (epoch <= this.#last) {
+      if (this.#isSettled(epoch)) {
+        epoch++;
+        continue;
+      }
       const text = await this.#get(epoch);
       if (text === undefined) {
         epoch = await this.#skipGap(epoch);
         continue;
       }
       const place = { path: formatAnchorPath(epoch), epoch };
+      if (epoch < this.#first) {
+        await this.#findings.check(place, () => this.#requireKept(text, epoch, place.path));
+        epoch++;
+        continue;
+      }
       let anchor: Anchor | undefined;
       await this.#findings.check(place, async () => {
         anchor = await this.#open(text, epoch, place.path);
@@ -282,6 +396,12 @@ class AnchorWalk {
     }
   }
 
+  /** Whether nothing needs to be read of an anchor that was verified earlier: it is listed, or there is no list. */
+  #isSettled(epoch: number): boolean {
+    const isKept = this.#kept.some(({ payload }) => payload.epoch === epoch);
+    return epoch < this.#first && !isKept && this.#listed?.has(epoch) !== false;
+  }
+
   async #open(text: string, epoch: number, path: string): Promise<Anchor> {
     this.#requireKept(text, epoch, path);
     const anchor = await openNamed(text, this.#trust, path);
@@ -296,6 +416,7 @@ class AnchorWalk {
     }
     this.count++;
     this.newest = { epoch, time: payload.time };
+    this.newestText = text;
     if (this.#prev !== undefined && payload.prev !== this.#prev) {
       const detail = { expected: this.#prev, found: payload.prev };
       this.#findings.add(
@@ -327,10 +448,10 @@ class AnchorWalk {
   }
 
   #requireKept(text: string, epoch: number, path: string): void {
-    const kept = this.#kept;
-    if (kept?.payload.epoch !== epoch || kept.text === text) return;
+    const other = this.#kept.find(kept => kept.payload.epoch === epoch && kept.text !== text);
+    if (other === undefined) return;
     throw new Fault("forked", `${path}: is another anchor than the one that you kept of this epoch`, {
-      expected: kept.digest,
+      expected: other.digest,
       found: digestAnchor(text),
     });
   }

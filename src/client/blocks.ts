@@ -31,13 +31,17 @@ export class BlockReader {
   readonly #findings: Findings;
   #block: { readonly n: number; readonly leaves: readonly Hash[] } | undefined;
   /** How many entries have had their turn. */
-  #loaded = 0;
+  #loaded: number;
 
-  /** @param entries reads the entries on the way; without it, there are only tiles. */
-  constructor(stored: StoredLedger, entries: EntryReader | undefined, findings: Findings) {
+  /**
+   * @param entries reads the entries on the way; without it, there are only tiles.
+   * @param loaded how many it has read before.
+   */
+  constructor(stored: StoredLedger, entries: EntryReader | undefined, findings: Findings, loaded: number) {
     this.#stored = stored;
     this.#entries = entries;
     this.#findings = findings;
+    this.#loaded = loaded;
   }
 
   /**
@@ -76,7 +80,7 @@ export class BlockReader {
       if (entry !== undefined)
         await this.#findings.check(place, () => this.#entries!.read(entry, first + i, prev));
     }
-    this.#loaded = first + leaves.length;
+    this.#loaded = Math.max(this.#loaded, first + leaves.length);
   }
 
   async #settle(

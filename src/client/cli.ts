@@ -184,7 +184,7 @@ function addAudit(program: Command, run: Run): void {
     .command("audit")
     .summary("recompute a whole archive: anchors, checkpoints, tiles, entries")
     .description(
-      "Recomputes everything that an archive claims, from its first anchor to its newest entry, and names what does not hold.",
+      "Recomputes everything that an archive claims, from its first anchor to its newest entry, and names what does not hold. With --state, goes on from what was proven the last time, and requires that the archive still has it.",
     )
     .argument("<url|folder>", "the API, or a folder with a copy of what lies below its reserved prefix")
     .option(
@@ -202,6 +202,19 @@ function addAudit(program: Command, run: Run): void {
       collect,
       [],
     )
+    .option("--state <file>", "go on from what the last audit has proven, and keep there what this one does")
+    .option("--full", "read everything again, although there is a state")
+    .option(
+      "--receipt <file>",
+      "a receipt that you hold: the archive must have its entry; may be repeated",
+      collect,
+      [],
+    )
+    .option(
+      "--anchored-within <seconds>",
+      "find it wrong when no anchor covers a receipt after so much of the archive's own time",
+      parseSeconds,
+    )
     .option("--json", "the report as JSON")
     .addHelpText(
       "after",
@@ -209,6 +222,8 @@ function addAudit(program: Command, run: Run): void {
         "counterfoil audit https://api.example.com --trust trust.json --token token.txt",
         "counterfoil audit ./archive --trust trust.json --json",
         "counterfoil audit ./archive --trust trust.json --promise response.txt",
+        "counterfoil audit https://api.example.com --trust trust.json --token token.txt --state audit.json",
+        "counterfoil audit ./archive --trust trust.json --receipt receipt.jws --anchored-within 3600",
       ),
     )
     .action((where: string, options: AuditCommandOptions & CommonOptions) =>
@@ -332,7 +347,7 @@ function collect(line: string, lines: readonly string[]): string[] {
 }
 
 function parseSeconds(text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
+  if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("Expected a whole number of seconds.");
 }
 

@@ -126,6 +126,11 @@ export interface AuditCommandOptions {
   readonly token?: string;
   readonly anchor?: string;
   readonly promise: readonly string[];
+  readonly state?: string;
+  readonly full?: true;
+  readonly receipt: readonly string[];
+  /** In seconds. */
+  readonly anchoredWithin?: number;
 }
 
 /** Audits a running edge or a folder. */
@@ -138,11 +143,35 @@ export async function auditCommand(
     ? await openUrl(platform, where, options.token)
     : await openFolder(platform, where);
   const source = options.trust === undefined ? await ownTrust() : await readTrust(platform, options.trust);
-  const kept = options.anchor === undefined ? {} : { keptAnchor: await readAnchor(platform, options.anchor) };
+  const { anchor, state: file, full, anchoredWithin } = options;
+  const state = file === undefined ? undefined : await readState(platform, file);
   const promises: string[] = [];
-  for (const file of options.promise) promises.push(await readPromise(platform, file));
-  const report = await audit({ archive, trust: source.trust, ...kept, promises });
-  return describeAudit(report, address, source);
+  for (const name of options.promise) promises.push(await readPromise(platform, name));
+  const report = await audit({
+    ...{ archive, trust: source.trust, promises },
+    receipts: await Promise.all(options.receipt.map(name => readHeldReceipt(platform, name))),
+    ...(anchor !== undefined && { keptAnchor: await readAnchor(platform, anchor) }),
+    ...(state !== undefined && { state }),
+    ...(full && { full }),
+    ...(anchoredWithin !== undefined && { anchoredWithinS: anchoredWithin }),
+  });
+  if (file === undefined) return describeAudit(report, address, source);
+  if (report.state !== undefined) await platform.writeFile(file, new TextEncoder().encode(report.state));
+  return describeAudit(report, address, source, { file, isFirst: state === undefined });
+}
+
+/** The state of an earlier audit, or undefined when there was none. Bytes that are no UTF-8 are no state either. */
+async function readState(platform: Platform, file: string): Promise<string | undefined> {
+  const bytes = await platform.readFile(file);
+  return bytes && new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
+async function readHeldReceipt(platform: Platform, file: string): Promise<string> {
+  const capture = await readCapture(await readNamedFile(platform, file), file);
+  if (capture.promise === undefined) return receiptOf(capture, file);
+  throw new Undecided(`${file}: a promise says nothing about an archive`, {
+    expected: "a receipt (or --promise, to ask whether it was kept)",
+  });
 }
 
 /** Says how an edge is, and what to do about it. */

@@ -9,6 +9,7 @@ import { Fault } from "../tlog/fault.ts";
 import type { Hash } from "../tlog/hash.ts";
 import type { AwaitedRecords } from "./awaited.ts";
 import { located } from "./findings.ts";
+import type { EntriesState, Start } from "./state.ts";
 
 /** An exchange that began on record and has no ending there. */
 export interface OpenExchange {
@@ -25,17 +26,36 @@ const decoder = new TextDecoder("latin1");
 export class EntryReader {
   readonly #origin: string;
   readonly #awaited: AwaitedRecords;
-  readonly #open = new Map<string, OpenExchange>();
-  readonly #erased = new Set<string>();
-  #newestAt = "";
+  readonly #open: Map<string, OpenExchange>;
+  readonly #erased: Set<string>;
+  #newestAt: string;
   #count = 0;
   #minimum = 0;
   #pruned: Entry | undefined;
 
-  /** @param awaited is shown every entry. */
-  constructor(origin: string, awaited: AwaitedRecords) {
+  /**
+   * @param awaited is shown every entry that is read.
+   * @param start tells what entries that were read before have told.
+   */
+  constructor(origin: string, awaited: AwaitedRecords, start?: Start) {
+    const { newestAt = "", erased = [], open = [] } = start?.entries ?? {};
     this.#origin = origin;
     this.#awaited = awaited;
+    this.#newestAt = newestAt;
+    this.#erased = new Set(erased);
+    this.#open = new Map(open.map(exchange => [exchange.jti, exchange]));
+    if (start?.told !== undefined) this.#readControl(start.told);
+  }
+
+  /** What the entries have told, to go on from another time. */
+  state(): Omit<EntriesState, "pruned"> {
+    const told = this.#pruned?.text;
+    return {
+      newestAt: this.#newestAt,
+      ...(told !== undefined && { told }),
+      erased: [...this.#erased],
+      open: this.open,
+    };
   }
 
   /** How many entries were read. */

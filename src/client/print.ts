@@ -11,6 +11,7 @@ import { formatVerifierKey } from "../tlog/note.ts";
 import type { AuditReport, TimestampReport } from "./audit.ts";
 import type { PromiseReport } from "./awaited.ts";
 import type { Problem } from "./findings.ts";
+import type { Holding } from "./holding.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { PolicyExplanation, PolicyReading } from "./platform.ts";
 import { describeLock, type Stretch } from "./standing.ts";
@@ -119,19 +120,33 @@ export function describeFailure(failure: Failure, where?: string): Answer {
   return { outcome, rows, json: { ...failure, ...(where !== undefined && { where }) } };
 }
 
-export function describeAudit(report: AuditReport, archive: string, source: TrustSource): Answer {
+/** The file that an auditor keeps from one audit to the next. */
+export interface StateFile {
+  readonly file: string;
+  /** Whether it was not there yet. */
+  readonly isFirst: boolean;
+}
+
+export function describeAudit(
+  report: AuditReport,
+  archive: string,
+  source: TrustSource,
+  state?: StateFile,
+): Answer {
   const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
   const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
   const rows: Row[] = [
     ...describeOutcome(report),
     ["archive", archive],
     ["trust", describeSource(source)],
+    ...(state === undefined ? [] : [["state", describeState(state, report)] as const]),
     ["anchors", `${anchors.count} hold${newest ?? ""}`],
     ...describeTimestamps(anchors.timestamps),
     ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
     ...describeWitnesses(anchors.stretches),
     ...ledgers.flatMap(describeLedger),
     ...promises.map((promise): Row => ["promise", describePromise(promise)]),
+    ...report.holdings.map((holding): Row => ["receipt", describeHolding(holding)]),
     ...unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
     ),
@@ -152,6 +167,8 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
       })),
       promises,
       unnamedOrigins,
+      ...(report.holdings.length > 0 && { receipts: report.holdings }),
+      ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
       problemCount,
       problems: problems.map(({ fault, ...place }) => ({
         ...place,
@@ -162,6 +179,23 @@ export function describeAudit(report: AuditReport, archive: string, source: Trus
       })),
     },
   };
+}
+
+/** Nobody should take a first audit for one that went on: a mistyped name would hide what the archive has lost. */
+function describeState({ file, isFirst }: StateFile, { state }: AuditReport): string {
+  const begun = isFirst
+    ? `${file} was not there, so nothing was held against an earlier audit`
+    : `went on from ${file}`;
+  return `${begun}; ${state === undefined ? "it stays as it was" : "what was proven now is kept there"}`;
+}
+
+function describeHolding({ origin, index, at, coverage }: Holding): string {
+  const standing = {
+    anchored: "under an anchor",
+    published: "published, and under no anchor yet",
+    unpublished: "not published yet",
+  }[coverage];
+  return `index ${index} of ${origin}, taken at ${at}: ${standing}`;
 }
 
 /** Who has cosigned, where the trust document asks for anybody. */
@@ -273,14 +307,23 @@ function describeSource({ from, origin }: TrustSource): string {
   return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
 }
 
-function describeOutcome({ outcome, problems, promises }: AuditReport): Row[] {
+function describeOutcome({ outcome, problems, promises, holdings }: AuditReport): Row[] {
   const first = problems[0];
-  const open = promises.filter(({ state }) => state === "undecided").length;
-  if (first === undefined && open > 0) {
-    const text = `all that was read holds together, but not whether ${open} of ${promises.length} promises was kept`;
-    return [["undecided", text]];
+  if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];
+  if (first === undefined) {
+    const open = promises.filter(({ state }) => state === "undecided").length;
+    const uncovered = holdings.filter(({ coverage }) => coverage !== "anchored").length;
+    const rest = [
+      ...(open === 0 ? [] : [`not whether ${open} of ${promises.length} promises was kept`]),
+      ...(uncovered === 0 ? [] : [`no anchor covers ${uncovered} of your receipts`]),
+    ];
+    const meaning =
+      "The anchors lag, this copy is older than the receipt, or the newest anchors were taken away.";
+    return [
+      [outcome, `all that was read holds together, but ${rest.join(", and ")}`],
+      ...(uncovered === 0 ? [] : [["meaning", meaning] as const]),
+    ];
   }
-  if (first === undefined) return [["proven", "all that was read holds together"]];
   const { fault } = first;
   const rows: Row[] = [
     [
@@ -318,7 +361,8 @@ function describeProblem(problem: Problem): string {
 }
 
 function describeLedger(ledger: LedgerReport): Row[] {
-  const { name, origin, published, recomputed, anchored, entries, pruned, erased, newestAt, open } = ledger;
+  const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
+    ledger;
   const label = `ledger ${name}`;
   const read =
     entries === undefined
@@ -331,6 +375,9 @@ function describeLedger(ledger: LedgerReport): Row[] {
       label,
       `${published ?? "no"} entries published, ${recomputed} recomputed to a signed root, ${anchored} under an anchor${loose}`,
     ],
+    ...(from === 0
+      ? []
+      : [[label, `read from index ${from} on; what is before was verified earlier`] as const]),
     [label, read],
     ...(pruned === 0
       ? []

@@ -9,18 +9,12 @@ import { Fault } from "../tlog/fault.ts";
 import { parseNote } from "../tlog/note.ts";
 import { formatProof, parseProof } from "../tlog/proof.ts";
 import { type Get, readTiles } from "../tlog/reader.ts";
-import { TILE_WIDTH, tileAt, tileHashes } from "../tlog/tile.ts";
-import {
-  checkConsistency,
-  checkInclusion,
-  equalBytes,
-  planConsistency,
-  planInclusion,
-} from "../tlog/tree.ts";
+import { checkConsistency, equalBytes, planConsistency } from "../tlog/tree.ts";
 import { openRemoteArchive } from "./archive.ts";
 import { verifyTrusted } from "./exchange.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
+import { proveLeaf } from "./prefix.ts";
 import { readUrl } from "./remote.ts";
 
 /** A proof that was fetched and checked. */
@@ -80,15 +74,8 @@ async function proveFromTiles(
   const note = await get("checkpoint");
   if (note === undefined) return undefined;
   const { checkpoint } = await openCheckpoint(note, ledger.keys);
-  const { size, root } = checkpoint;
-  if (index >= size) return undefined;
-  const plan = planInclusion(index, size);
-  const proof = plan.prove(await readTiles(get, plan.tiles));
-  const tile = tileAt(0, Math.floor(index / TILE_WIDTH), size)!;
-  const [data] = await readTiles(get, [tile]);
-  const leaf = tileHashes(tile, data!)[index % TILE_WIDTH]!;
-  // What stands there is under the signed root, or it is nobody's word.
-  checkInclusion({ index, size, leaf, root, proof });
+  if (index >= checkpoint.size) return undefined;
+  const { leaf, proof } = await proveLeaf(get, index, checkpoint);
   if (!equalBytes(leaf, entry.leaf)) {
     throw new Fault(
       "forked",

@@ -16,14 +16,26 @@ export class StoredLedger {
   readonly #findings: Findings;
   /** The levels whose objects are missing from some place to the end. */
   readonly #ended = new Set<Tile["level"]>();
-  /** The bundles that are gone from the beginning on: it is not known yet whether they may be. */
+  /** How many bundles were gone at an earlier audit, from the first on. */
+  readonly #goneBefore: number;
+  /** The bundles that are gone after those: it is not known yet whether they may be. */
   readonly #gone = new Set<number>();
 
-  /** @param name the ledger's folder in the archive. */
-  constructor(name: string, archive: Archive, findings: Findings) {
+  /**
+   * @param name the ledger's folder in the archive.
+   * @param pruned how many entries were gone at an earlier audit, because their retention had ended.
+   */
+  constructor(name: string, pruned: number, archive: Archive, findings: Findings) {
     this.#name = name;
+    this.#goneBefore = pruned / TILE_WIDTH;
     this.#archive = archive;
     this.#findings = findings;
+  }
+
+  /** Finds the bundles that are gone from the beginning on, of those before block `end`, which will not be read. */
+  async begin(end: number): Promise<void> {
+    let n = this.#goneBefore;
+    while (n < end && (await this.#isGone({ level: "entries", n, width: TILE_WIDTH }))) n++;
   }
 
   /** Where an object of this ledger is. */
@@ -49,6 +61,12 @@ export class StoredLedger {
     });
   }
 
+  /** Whether all these tiles, of the tree of `size` or of smaller ones, can be read. */
+  async canRead(tiles: readonly Tile[], size: number): Promise<boolean> {
+    const hashes = await Promise.all(tiles.map(tile => this.readHashes(tile, size)));
+    return !hashes.includes(undefined);
+  }
+
   /** The entries of a bundle of the tree of `size`; none when the archive does not give entries out. */
   async readEntries(bundle: Tile, size: number): Promise<Uint8Array[] | undefined> {
     if (!this.#archive.holdsEntries || (await this.#isGone(bundle))) return undefined;
@@ -64,7 +82,7 @@ export class StoredLedger {
   /**
    * Judges the bundles that are gone from the beginning on, once all that is left was read.
    * @param told the entry in which the ledger tells of its minimum index, if it does.
-   * @returns how many entries are gone that may be.
+   * @returns how many entries from entry 0 on are gone that may be; 0 when none of those looked at is.
    */
   async settle(told: Entry | undefined, size: number): Promise<number> {
     let pruned = 0;
@@ -72,7 +90,7 @@ export class StoredLedger {
       try {
         judgeAbsent((n + 1) * TILE_WIDTH - 1, told);
       } catch (error) {
-        if (error instanceof Fault && error.code === "pruned") pruned += TILE_WIDTH;
+        if (error instanceof Fault && error.code === "pruned") pruned = (n + 1) * TILE_WIDTH;
         else await this.#read({ level: "entries", n, width: TILE_WIDTH }, size, () => Promise.reject(error));
       }
     }
@@ -83,7 +101,12 @@ export class StoredLedger {
   async #isGone({ n, width }: Tile): Promise<boolean> {
     if (this.#gone.has(n)) return true;
     const path = formatTilePath({ level: "entries", n, width });
-    if (n !== this.#gone.size || width < TILE_WIDTH || (await this.get(path)) !== undefined) return false;
+    if (
+      n !== this.#goneBefore + this.#gone.size ||
+      width < TILE_WIDTH ||
+      (await this.get(path)) !== undefined
+    )
+      return false;
     this.#gone.add(n);
     return true;
   }

@@ -1,10 +1,12 @@
-// One ledger, recomputed from what is stored of it, from entry 0 onwards: all tiles above the leaves are
-// recomputed and compared, and every root that somebody signed is compared with the root of the leaves up to
-// there. Memory holds one block, one unfinished tile for each level, and the exchanges that have no ending.
+// One ledger, recomputed from what is stored of it, from entry 0 onwards, or from where an earlier audit has come
+// to: all tiles above the leaves are recomputed and compared, and every root that somebody signed is compared with
+// the root of the leaves up to there. Memory holds one block, one unfinished tile for each level, and the exchanges
+// that have no ending.
 //
 // A stored hash that differs is only suspect until the next signed root: if that bears the leaves out, the
 // hash was altered; if not, the leaves were. So one altered object is named, not all that depend on it.
 import type { Pin } from "../receipt/anchor.ts";
+import type { Entry } from "../receipt/entry.ts";
 import type { TrustedLedger } from "../receipt/trust.ts";
 import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
 import { openCheckpoint } from "../tlog/checkpoint.ts";
@@ -24,6 +26,8 @@ import type { AwaitedRecords, PromiseReport } from "./awaited.ts";
 import { BlockReader, type SignedTree } from "./blocks.ts";
 import { EntryReader, type OpenExchange } from "./entries.ts";
 import { type Findings, located, type Place } from "./findings.ts";
+import { continues, proveLeaf, tilesOfPrefix } from "./prefix.ts";
+import type { Known, LedgerState } from "./state.ts";
 import { StoredLedger } from "./stored.ts";
 
 export interface LedgerReport {
@@ -31,6 +35,8 @@ export interface LedgerReport {
   readonly origin: string;
   /** The size of the published tree; undefined when no checkpoint of it can be believed. */
   readonly published: number | undefined;
+  /** The entries before this one were verified by an earlier audit, and not read again. */
+  readonly from: number;
   /** The largest tree under a signed root that was recomputed equal. */
   readonly recomputed: number;
   /** The largest tree under an anchor that was recomputed equal. */
@@ -46,6 +52,9 @@ export interface LedgerReport {
   /** Exchanges that began and did not end, oldest first. Evidence, but no contradiction. */
   readonly open: readonly OpenExchange[];
 }
+
+/** How far an archive has an entry: under an anchor, published and under none, or not at all. */
+export type Coverage = "anchored" | "published" | "unpublished";
 
 /** A stored hash that is not the one recomputed. */
 interface Suspect {
@@ -75,44 +84,79 @@ export class LedgerWalk {
   readonly #entries: EntryReader | undefined;
   readonly #blocks: BlockReader;
   readonly #awaited: AwaitedRecords;
-  #isPublished = false;
+  /** What an earlier audit has found published. */
+  readonly #known: Known | undefined;
+  /** The published checkpoint. */
+  #note: Uint8Array | undefined;
   #published: SignedTree | undefined;
   /** What the newest anchor pins, and what the last one that was checked does. */
   #expected: SignedTree | undefined;
   #pinned: SignedTree | undefined;
-  #frontier: Frontier = emptyFrontier();
+  #frontier: Frontier;
   /** The newest leaf that was walked; before the first, what entry 0 names as the one before it. */
-  #chain: Hash = new Uint8Array(HASH_BYTES);
+  #chain: Hash;
+  /** The last leaf of the last full block that was walked. */
+  #blockEnd: Hash;
   /** The recomputed hashes of the tile that is being filled, by level. */
-  readonly #edges: Hash[][] = [];
+  readonly #edges: Hash[][];
+  /** Where a later audit may begin. */
+  #mark: Pick<LedgerState, "edge" | "head"> | undefined;
+  /** Why it could not be told whether the known tree is continued. */
+  #doubt: Fault | undefined;
   /** Nothing tells the leaves from here on. */
   #isLost = false;
   #suspects: Suspect[] = [];
   #contradictions: Contradiction[] = [];
-  #confirmed = 0;
+  #confirmed: number;
   #anchored = 0;
-  #pruned = 0;
   #promises: readonly PromiseReport[] = [];
+  #pruned: number;
 
-  /** @param awaited what somebody was promised of this ledger. */
-  constructor(ledger: TrustedLedger, archive: Archive, findings: Findings, awaited: AwaitedRecords) {
+  /**
+   * @param awaited what somebody was promised of this ledger.
+   * @param known what an earlier audit knows of it.
+   */
+  constructor(
+    ledger: TrustedLedger,
+    archive: Archive,
+    findings: Findings,
+    awaited: AwaitedRecords,
+    known?: Known,
+  ) {
+    const start = known?.start;
+    const { frontier = emptyFrontier(), edges = [], head = new Uint8Array(HASH_BYTES) } = start ?? {};
     this.#ledger = ledger;
-    this.#stored = new StoredLedger(ledger.name, archive, findings);
     this.#findings = findings;
-    this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin, awaited) : undefined;
-    this.#blocks = new BlockReader(this.#stored, this.#entries, findings);
+    this.#known = known;
+    this.#frontier = frontier;
+    this.#edges = edges.map(hashes => [...hashes]);
+    this.#chain = head;
+    this.#blockEnd = head;
+    this.#confirmed = frontier.size;
+    this.#pruned = start?.entries?.pruned ?? 0;
+    this.#stored = new StoredLedger(ledger.name, this.#pruned, archive, findings);
+    this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin, awaited, start) : undefined;
+    const loaded = start?.entries === undefined ? 0 : known!.tree.size;
+    this.#blocks = new BlockReader(this.#stored, this.#entries, findings, loaded);
     this.#awaited = awaited;
   }
 
-  /** Reads the published checkpoint. Comes after the newest anchor was found: it must not be older. */
+  /**
+   * Reads the published checkpoint. Comes after the newest anchor was found: it must not be older. And it must
+   * continue what was published at an earlier audit.
+   */
   async begin(): Promise<void> {
-    const note = await this.#stored.get("checkpoint");
+    if (this.#entries !== undefined) await this.#stored.begin(this.#frontier.size / TILE_WIDTH);
+    this.#note = await this.#stored.get("checkpoint");
+    const [note, known] = [this.#note, this.#known?.tree];
     if (note === undefined) return;
-    this.#isPublished = true;
     const place = this.#stored.place("checkpoint");
     await this.#findings.check(place, async () => {
       this.#published = await openTree(note, this.#ledger, place.path);
     });
+    if (known !== undefined && this.#published !== undefined) {
+      await this.#compareKnown(this.#published, known, place);
+    }
   }
 
   /** Takes note of what the newest anchor pins, before it is checked: so much must be published. */
@@ -121,7 +165,9 @@ export class LedgerWalk {
     const tree = await openTree(pin.checkpoint, this.#ledger, place.path).catch(ignoreFault);
     this.#expected = tree;
     if (tree === undefined || this.#published === undefined) return;
-    await this.#findings.check(place, () => requireAtLeast(this.#published!, tree.size, place.path));
+    await this.#findings.check(place, () =>
+      requireAtLeast(this.#published!, tree.size, "anchored", place.path),
+    );
   }
 
   /** Checks what an anchor says of this ledger, up to the size that it pins. */
@@ -137,6 +183,12 @@ export class LedgerWalk {
     });
   }
 
+  /** Notes where a later audit may begin: with the block in which the newest anchored tree ends. */
+  mark(): void {
+    const edge = this.#edges.slice(1).map(hashes => hashes.map(encodeBase64url));
+    this.#mark = { edge, head: encodeBase64url(this.#blockEnd) };
+  }
+
   /** Checks what is published beyond the last anchor, and settles what is still undecided. */
   async finish(): Promise<void> {
     const place = this.#stored.place("checkpoint");
@@ -148,10 +200,12 @@ export class LedgerWalk {
       if (this.#confirmed === this.#target()?.size) await this.#compareLeftovers();
     });
     if (this.#entries !== undefined) {
-      this.#pruned = await this.#stored.settle(this.#entries.pruned, this.#target()?.size ?? 0);
+      const pruned = await this.#stored.settle(this.#entries.pruned, this.#target()?.size ?? 0);
+      this.#pruned = Math.max(this.#pruned, pruned);
     }
     if (this.#contradictions.length > 0) this.#blame(this.#contradictions[0]!);
     else this.#accuse();
+    this.#settleDoubt(place);
     const reach = { size: this.#confirmed, pruned: this.#pruned, holdsEntries: this.#entries !== undefined };
     this.#promises = this.#awaited.judge(reach, place, this.#findings);
   }
@@ -159,6 +213,40 @@ export class LedgerWalk {
   /** What became of the promises. */
   get promises(): readonly PromiseReport[] {
     return this.#promises;
+  }
+
+  /**
+   * How far the archive has an entry that somebody holds a receipt of. That it has another one there becomes a
+   * finding. Comes last.
+   */
+  async cover({ header: { index }, leaf }: Entry): Promise<Coverage> {
+    const tree = this.#published;
+    if (tree === undefined || index >= tree.size) return "unpublished";
+    const place = this.#stored.place("checkpoint");
+    await this.#findings.check(place, async () => {
+      const proven = await proveLeaf(path => this.#stored.get(path), index, tree).catch(error => {
+        throw located(error, place.path, index);
+      });
+      if (equalBytes(proven.leaf, leaf)) return;
+      throw new Fault("forked", `${place.path}: has another entry ${index} than your receipt`, {
+        expected: `leaf hash ${encodeBase64(leaf)}`,
+        found: `leaf hash ${encodeBase64(proven.leaf)}`,
+        index,
+      });
+    });
+    return index < this.#anchored ? "anchored" : "published";
+  }
+
+  /** What a later audit may go on from, if this one has found nothing wrong; undefined while nothing is published. */
+  state(): LedgerState | undefined {
+    if (this.#note === undefined || this.#mark === undefined) return undefined;
+    const entries = this.#entries?.state();
+    return {
+      origin: this.#ledger.origin,
+      checkpoint: new TextDecoder().decode(this.#note),
+      ...this.#mark,
+      ...(entries && { entries: { ...entries, pruned: this.#pruned } }),
+    };
   }
 
   /** Whether anything of this ledger bore a good signature by its keys. */
@@ -171,6 +259,7 @@ export class LedgerWalk {
       name: this.#ledger.name,
       origin: this.#ledger.origin,
       published: this.#published?.size,
+      from: this.#known?.start?.frontier.size ?? 0,
       recomputed: this.#confirmed,
       anchored: this.#anchored,
       entries: this.#entries?.count,
@@ -183,12 +272,41 @@ export class LedgerWalk {
 
   // Signed roots.
 
-  /** @throws Fault `missing` when there is no checkpoint of a ledger that is anchored. */
+  /** @throws Fault `missing` when there is no checkpoint of a ledger that is anchored, or was published before. */
   #requirePublished(path: string): void {
-    if (this.#isPublished || this.#pinned === undefined) return;
-    throw new Fault("missing", `${path}: is not in the archive, but an anchor pins the ledger`, {
-      expected: `a tree of at least ${this.#pinned.size} entries`,
+    const due = this.#pinned ?? this.#known?.tree;
+    if (this.#note !== undefined || due === undefined) return;
+    const why = this.#pinned === undefined ? "was there at your last audit" : "an anchor pins the ledger";
+    throw new Fault("missing", `${path}: is not in the archive, but ${why}`, {
+      expected: `a tree of at least ${due.size} entries`,
     });
+  }
+
+  /** What is published must continue what was at an earlier audit. What damaged tiles leave open is for the end. */
+  async #compareKnown(tree: SignedTree, known: SignedTree, place: Place): Promise<void> {
+    const { path } = place;
+    let isContinued = await this.#findings.check(place, () =>
+      requireAtLeast(tree, known.size, "published", path),
+    );
+    if (isContinued && (await this.#stored.canRead(tilesOfPrefix(known, tree), tree.size))) {
+      isContinued = await continues(path => this.#stored.get(path), tree, known).catch(error => {
+        if (!(error instanceof Fault)) throw error;
+        this.#doubt = error;
+        return true;
+      });
+      const message = `${path}: its tree of ${tree.size} entries does not continue the one of your last audit`;
+      const expected = `root ${encodeBase64(known.root)} for the first ${known.size} entries`;
+      if (!isContinued) this.#findings.add("forked", place, message, { expected });
+    }
+    // Then what was verified has another end here, and nothing more can be compared with it.
+    if (!isContinued && this.#known?.start !== undefined) this.#isLost = true;
+  }
+
+  /** What kept it from being told whether the known tree is continued has been named by now, or is named here. */
+  #settleDoubt(place: Place): void {
+    const isNamed = this.#findings.problems.some(({ ledger }) => ledger === this.#ledger.name);
+    if (this.#doubt === undefined || isNamed) return;
+    this.#findings.add(this.#doubt.code, place, `${place.path}: ${this.#doubt.message}`);
   }
 
   /** Whether a signed tree is larger than the last anchored one. @throws Fault `rolled-back` or `forked` */
@@ -196,7 +314,7 @@ export class LedgerWalk {
     const { size, root } = tree;
     const pinned = this.#pinned;
     if (pinned === undefined || size > pinned.size) return true;
-    requireAtLeast(tree, pinned.size, path);
+    requireAtLeast(tree, pinned.size, "anchored", path);
     if (equalBytes(root, pinned.root)) return false;
     throw new Fault("forked", `${path}: another tree of ${size} entries than the one anchored before`, {
       expected: encodeBase64(pinned.root),
@@ -304,6 +422,7 @@ export class LedgerWalk {
     for (const [i, leaf] of leaves.entries()) add(0, this.#frontier.size + i, leaf);
     this.#frontier = extend(this.#frontier, leaves, add);
     this.#chain = leaves.at(-1)!;
+    if (this.#frontier.size % TILE_WIDTH === 0) this.#blockEnd = this.#chain;
     for (const { tile, hashes } of filled) if (tile.level !== 0) await this.#compare(tile, hashes);
   }
 
@@ -371,10 +490,10 @@ function ignoreFault(error: unknown): undefined {
 }
 
 /** @throws Fault `rolled-back` */
-function requireAtLeast({ size }: SignedTree, anchored: number, path: string): void {
-  if (size >= anchored) return;
-  throw new Fault("rolled-back", `${path}: a smaller tree than was anchored before`, {
-    expected: `at least ${anchored} entries`,
+function requireAtLeast({ size }: SignedTree, before: number, was: string, path: string): void {
+  if (size >= before) return;
+  throw new Fault("rolled-back", `${path}: a smaller tree than was ${was} before`, {
+    expected: `at least ${before} entries`,
     found: `${size} entries`,
   });
 }

@@ -55,11 +55,11 @@ function absentOr(error: NodeJS.ErrnoException, what: string): undefined {
   throw new Undecided(`a file ${what}`, { found: error.message });
 }
 
-/** Writes beside the file and then renames: nobody finds half of one. */
+/** Writes beside the file and then renames: nobody finds half of one, not even after a power cut. */
 async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   const beside = `${path}.${randomUUID()}`;
   try {
-    await writeFile(beside, bytes);
+    await writeFile(beside, bytes, { flush: true });
     await rename(beside, path);
   } catch (error) {
     await rm(beside, { force: true });

@@ -111,6 +111,37 @@ describe("a bundle whose retention has ended", () => {
     expect(report.ledgers[0]!.recomputed).toBe(604);
   });
 
+  it("reads as pruned to an audit that goes on, whether that has read it before or not", async () => {
+    const { world } = await aged();
+    const before = await auditOf(world);
+    await retireAll(world);
+    await world.append(...Array.from({ length: 300 }, () => ({})));
+    await world.publish();
+    await world.anchor();
+    const middle = copyOf(world);
+    const go = (objects: Objects, state: string) =>
+      audit({ archive: viewOf(objects), trust: world.trust, state });
+    const after = await go(middle, before.state!);
+    expect(codesOf(after)).toEqual([]);
+    expect(after.state).toBeDefined();
+    world.tick(RETENTION_MS + 2 * DAY_MS);
+    await world.append({});
+    await world.publish();
+    await retireAll(world);
+    const last = await go(copyOf(world), after.state!);
+    expect(codesOf(last)).toEqual([]);
+    expect(last.ledgers[0]!.pruned).toBe(768);
+    expect(last.state).toBe((await auditOf(world)).state);
+    const taken = copyOf(world);
+    for (const path of taken.keys()) if (path.startsWith(bundle(3))) taken.delete(path);
+    expect(codesOf(await go(taken, after.state!))).toEqual([
+      expect.stringMatching(`^truncated ${bundle(3)}`),
+    ]);
+    const early = new Map(middle);
+    early.delete(bundle(2));
+    expect(codesOf(await go(early, after.state!))).toEqual([`missing ${bundle(2)}`]);
+  });
+
   it("leaves every proof as it was", async () => {
     const { world, receipts } = await aged();
     await retireAll(world);

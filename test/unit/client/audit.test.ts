@@ -3,16 +3,22 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type AuditReport, audit } from "../../../src/client/audit.ts";
 import { concatenate } from "../../../src/client/remote.ts";
-import { formatAnchorPath, issueAnchor, openAnchor } from "../../../src/receipt/anchor.ts";
-import { formatEntry, formatHeader, parseEntry } from "../../../src/receipt/entry.ts";
+import {
+  digestAnchor,
+  FIRST_ANCHOR_PREV,
+  formatAnchorPath,
+  issueAnchor,
+  openAnchor,
+} from "../../../src/receipt/anchor.ts";
+import { formatHeader, parseEntry } from "../../../src/receipt/entry.ts";
 import { encodeBase64 } from "../../../src/tlog/base64.ts";
 import { decodeBundle, encodeBundle } from "../../../src/tlog/bundle.ts";
-import { formatCheckpoint, parseCheckpoint } from "../../../src/tlog/checkpoint.ts";
-import { ED25519, formatNote, makeNoteKey, parseNote, signNote } from "../../../src/tlog/note.ts";
-import { formatTilePath, parseTilePath, TILE_WIDTH, tilesBetween } from "../../../src/tlog/tile.ts";
-import { emptyFrontier, extend, type Hash, leafHash, rootOf } from "../../../src/tlog/tree.ts";
+import { parseCheckpoint } from "../../../src/tlog/checkpoint.ts";
+import { ED25519, makeNoteKey, parseNote } from "../../../src/tlog/note.ts";
+import { formatTilePath, TILE_WIDTH, tilesBetween } from "../../../src/tlog/tile.ts";
+import { emptyFrontier, extend, leafHash, rootOf } from "../../../src/tlog/tree.ts";
 import { createWorld, fixedKey, LEDGER, ORIGIN, plainJti, type World } from "../../world.ts";
-import { copyOf, flip, grow, type Objects, viewOf } from "./archives.ts";
+import { copyOf, flip, grow, hashLevels, type Objects, rewrite, signTree, viewOf } from "./archives.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -450,6 +456,24 @@ describe("a tree with a full tile of level 1", () => {
     expect(report.ledgers[0]!.recomputed).toBe(size);
   });
 
+  test("is gone on with from within it, by its tiles alone", async () => {
+    const older = TILE_WIDTH ** 2 + 44;
+    const before = await makeTiles(older);
+    const anchor = await pinTree(before, 0, older);
+    before.set(formatAnchorPath(0), anchor);
+    const view = (objects: Objects) => ({
+      archive: viewOf(objects, { holdsEntries: false }),
+      trust: world.trust,
+    });
+    const { state } = await audit(view(before));
+    const after = new Map([...before, ...objects]);
+    after.set(formatAnchorPath(1), await pinTree(after, 1, size, digestAnchor(decoder.decode(anchor))));
+    const report = await audit({ ...view(after), state: state! });
+    expect(report.problems).toEqual([]);
+    expect(report.ledgers[0]).toMatchObject({ from: TILE_WIDTH ** 2, recomputed: size, anchored: size });
+    expect(report.state).toBe((await audit(view(after))).state);
+  }, 20_000);
+
   test.each([
     "tile/0/000",
     "tile/0/300",
@@ -485,72 +509,16 @@ async function signAnchor(epoch: number, members: object): Promise<Uint8Array> {
   return encoder.encode(await issueAnchor({ ...payload, epoch, ...members }, await fixedKey("anchor")));
 }
 
-/** A checkpoint of some tree, signed with the checkpoint key. */
-async function signTree(size: number, root: string, origin = ORIGIN): Promise<Uint8Array> {
-  const key = await fixedKey("checkpoint");
-  const text = formatCheckpoint({
-    origin,
-    size,
-    root: Uint8Array.from(atob(root), character => character.charCodeAt(0)),
-    extensions: [],
-  });
-  const signer = { key: makeNoteKey(origin, ED25519, key.publicKey), sign: key.sign };
-  return encoder.encode(formatNote({ text, signatures: [await signNote(text, signer)] }));
-}
-
-/** Replaces an entry and makes all that follows from it anew, with good chain, tiles and checkpoint. */
-async function rewrite(
-  objects: Objects,
-  index: number,
-  replace = (entry: string) => entry.replace(/\..*/, `.${changedRecord(entry)}`),
-): Promise<void> {
-  const entries = readEntries(objects);
-  entries[index] = replace(entries[index]!);
-  for (let i = index + 1; i < entries.length; i++) {
-    const [, record] = entries[i]!.split(".") as [string, string];
-    const { header } = parseEntry(entries[i]!);
-    const prev = Buffer.from(leafHash(encoder.encode(entries[i - 1]!))).toString("base64url");
-    entries[i] = `${formatHeader({ ...header, prev })}.${record}`;
-  }
-  const leaves = entries.map(entry => leafHash(encoder.encode(entry)));
-  const levels = hashLevels(leaves);
-  for (const path of objects.keys()) {
-    if (!path.startsWith(`${LEDGER}/tile/`)) continue;
-    const { level, n, width } = parseTilePath(path.slice(LEDGER.length + 1));
-    const from = n * TILE_WIDTH;
-    const bundle = entries.slice(from, from + width).map(entry => encoder.encode(entry));
-    objects.set(
-      path,
-      level === "entries" ? encodeBundle(bundle) : concatenate(levels[level]!.slice(from, from + width)),
-    );
-  }
-  objects.set(
-    `${LEDGER}/checkpoint`,
-    await signTree(leaves.length, encodeBase64(rootOf(extend(emptyFrontier(), leaves)))),
-  );
-}
-
-function changedRecord(entry: string): string {
-  const { header, record } = parseEntry(entry);
-  return formatEntry("", JSON.stringify({ ...record, iss: header.origin })).slice(1);
-}
-
-function readEntries(objects: Objects): string[] {
-  const { size } = parseCheckpoint(parseNote(objects.get(`${LEDGER}/checkpoint`)!).text);
-  return [...tilesBetween(0, size)]
-    .filter(({ level }) => level === "entries")
-    .flatMap(tile => decodeBundle(objects.get(`${LEDGER}/${formatTilePath(tile)}`)!, tile.width))
-    .map(entry => decoder.decode(entry));
-}
-
-/** The hashes of every tile level. */
-function hashLevels(leaves: readonly Hash[]): Hash[][] {
-  const levels: Hash[][] = [[...leaves]];
-  extend(emptyFrontier(), leaves, (level, _n, hash) => {
-    levels[level] ??= [];
-    levels[level]!.push(hash);
-  });
-  return levels;
+/** An anchor that pins the tree of `makeTiles`. */
+async function pinTree(objects: Objects, epoch: number, size: number, prev = FIRST_ANCHOR_PREV) {
+  const checkpoint = decoder.decode(objects.get(`${LEDGER}/checkpoint`));
+  const { root } = parseCheckpoint(parseNote(checkpoint).text);
+  const head = Buffer.from(leafHash(encoder.encode(String(size - 1)))).toString("base64url");
+  const pin = { origin: ORIGIN, size, root: encodeBase64(root), head, checkpoint };
+  const time = `2026-11-21T06:00:0${epoch}.000Z`;
+  const lock = { kind: "none" };
+  const payload = { v: 1, iss: world.trust.issuer, epoch, time, prev, ledgers: [pin], lock };
+  return encoder.encode(await issueAnchor(payload, await fixedKey("anchor")));
 }
 
 /** The hash tiles and the checkpoint of a tree of leaves that are nobody's entries. */
