@@ -73,6 +73,7 @@ describe("an audit that goes on from a state", () => {
         const { from: zero, entries, ...ledger } = all.ledgers[0]!;
         expect(reached).toEqual(ledger);
         expect([zero, more.anchors.newest]).toEqual([0, all.anchors.newest]);
+        expect(more.anchors.stretches.every(({ chained }) => chained)).toBe(true);
         expect(more.state).toBe(all.state);
         if (state !== undefined && holdsEntries) expect(read! < entries!, `copy ${i}`).toBe(i > 0);
         state = more.state;
