@@ -19,10 +19,12 @@ const INDEXED = ["sub", "client_address"] as const;
 /** Sorts after every exchange id. */
 const LAST_JTI = "g";
 
-/** An exchange is kept when it comes, and again when it ends if it has more private fields by then. */
+/** How many fields have a value. */
+const KNOWN = (fields: string) => `(SELECT count(*) FROM json_each(${fields}) WHERE type <> 'null')`;
+
+/** An exchange is kept when it comes, and again when it ends if more of its private fields have a value by then. */
 const KEEP = `INSERT INTO opening VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET fields = excluded.fields
-  WHERE opening.seed = excluded.seed AND
-    (SELECT count(*) FROM json_each(excluded.fields)) > (SELECT count(*) FROM json_each(opening.fields))`;
+  WHERE opening.seed = excluded.seed AND ${KNOWN("excluded.fields")} > ${KNOWN("opening.fields")}`;
 
 export class Vault {
   readonly #sql: Sql;

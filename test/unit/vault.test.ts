@@ -41,6 +41,14 @@ describe("the vault", () => {
     expect(vault.find(opening(1).jti)).toEqual(opening(1, { sub: "alice" }));
   });
 
+  it("takes the copy that knows more values, though its fields are the same", () => {
+    const [early, late] = [null, "x"].map(value => opening(1, { sub: "alice", "req.digest": value }));
+    vault.keep([early!]);
+    vault.keep([late!]);
+    vault.keep([early!]);
+    expect(vault.find(late!.jti)).toEqual(late);
+  });
+
   it("takes the copy that has more fields, whichever comes first", () => {
     const [less, more] = [opening(1, { sub: "alice" }), opening(1, { sub: "alice", "req.path": "/x" })];
     vault.keep([less]);
