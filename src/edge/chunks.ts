@@ -1,5 +1,6 @@
-// A body's chunks, read into one buffer that is used over and over: a stream of any length then leaves no garbage
-// behind, which would otherwise grow by tens of MiB before it is collected.
+// How a body is read. Chunk by chunk, into one buffer that is used over and over: a stream of any length then leaves no
+// garbage behind, which would otherwise grow by tens of MiB before it is collected. Or whole, into one buffer that
+// bounds it, with as few reads as the platform allows: each costs more than the bytes do.
 
 /** The most that one chunk holds, in bytes. */
 const CHUNK_BYTES_MAX = 64 * 1024;
@@ -22,6 +23,61 @@ export function openChunks(source: ReadableStream<Uint8Array>): Chunks {
       if (done || value === undefined) return { done: true, value: undefined };
       buffer = value.buffer;
       return { done: false, value };
+    },
+    cancel: reason => reader.cancel(reason),
+  };
+}
+
+/** The reading of a short body. */
+export interface Fill {
+  /** The stream's bytes up to its end, or the first so many. */
+  read(): Promise<Uint8Array<ArrayBuffer>>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
+/** A reader that may know how much is wanted at least (Streams, ReadableStreamBYOBReaderReadOptions). */
+interface Filler {
+  read(
+    view: Uint8Array<ArrayBuffer>,
+    options: { readonly min: number },
+  ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>;
+}
+
+/** Reads a stream to its end, or until it has filled so many bytes. */
+export function openFill(source: ReadableStream<Uint8Array>, bytesMax: number): Fill {
+  const reader = tryByob(source);
+  if (reader === undefined) return openCopy(source, bytesMax);
+  const filler: Filler = reader;
+  return {
+    async read() {
+      let buffer = new ArrayBuffer(bytesMax);
+      for (let at = 0; ; ) {
+        const min = bytesMax - at;
+        // A platform that knows `min` answers once; one that does not, once for each chunk.
+        const { value, done } = await filler.read(new Uint8Array(buffer, at), { min });
+        if (value !== undefined) {
+          buffer = value.buffer;
+          at += value.length;
+        }
+        if (done || value === undefined || at === bytesMax) return new Uint8Array(buffer, 0, at);
+      }
+    },
+    cancel: reason => reader.cancel(reason),
+  };
+}
+
+function openCopy(source: ReadableStream<Uint8Array>, bytesMax: number): Fill {
+  const reader = source.getReader();
+  return {
+    async read() {
+      const body = new Uint8Array(bytesMax);
+      for (let at = 0; ; ) {
+        const { value, done } = await reader.read();
+        if (done) return body.subarray(0, at);
+        body.set(value.subarray(0, bytesMax - at), at);
+        at = Math.min(bytesMax, at + value.length);
+        if (at === bytesMax) return body;
+      }
     },
     cancel: reason => reader.cancel(reason),
   };
