@@ -13,6 +13,7 @@ import { type Control, formatControl, formatStep, parseRecord } from "../src/rec
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
+import type { Sha256 } from "../src/tlog/hash.ts";
 import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { equalBytes, extend, type Hash } from "../src/tlog/tree.ts";
@@ -39,6 +40,8 @@ export interface LedgerOptions {
   /** The ledger's clock, in milliseconds of Unix time. */
   readonly now: () => number;
   readonly random: (bytes: number) => Uint8Array;
+  /** The platform's own SHA-256, if it has one. */
+  readonly sha256?: Sha256;
   /** Resolves after whatever else is already waiting to append has been let in. */
   readonly breathe: () => Promise<void>;
   /**
@@ -316,7 +319,7 @@ class Batch {
       at: new Date(this.#at).toISOString(),
     });
     const entry = formatEntry(header, text);
-    const leaf = entryHash(entry);
+    const leaf = entryHash(entry, this.#options.sha256);
     this.#store.addEntry({ index, text: entry, leaf }, jti, step);
     this.#leaves.push(leaf);
     this.#chain = leaf;

@@ -1,6 +1,7 @@
 // The Durable Object shells: they hand the platform's storage, clock and buckets to the ledger and the
 // anchor writer, take calls in and keep the alarms. Nothing is decided here.
 import { DurableObject } from "cloudflare:workers";
+import { createHash } from "node:crypto";
 import type { AnchorStatus, Ledger as EdgeLedger, LedgerStatus, Trouble } from "../src/edge/ledger.ts";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
 import type { Vault as EdgeVault } from "../src/edge/vault.ts";
@@ -206,6 +207,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
         published,
         now: Date.now,
         random: randomBytes,
+        sha256: bytes => new Uint8Array(createHash("sha256").update(bytes).digest()),
         breathe: () => scheduler.wait(0),
         recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys: trust.anchorKeys }),
       });

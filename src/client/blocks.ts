@@ -56,7 +56,7 @@ export class BlockReader {
       this.#stored.readHashes(tile, target.size),
       this.#stored.readEntries({ ...tile, level: "entries" }, target.size),
     ]);
-    const computed = entries?.map(leafHash);
+    const computed = entries?.map(entry => leafHash(entry));
     const leaves = await this.#settle(tile, stored, computed, target, before.frontier);
     if (leaves === undefined) return undefined;
     // An entry that was altered has been reported; what it says is nobody's word.

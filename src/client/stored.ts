@@ -114,7 +114,7 @@ export class StoredLedger {
   /** The hashes of a tile, or the leaf hashes of a bundle. */
   async read(tile: Tile, size: number): Promise<Hash[] | undefined> {
     if (tile.level !== "entries") return this.readHashes(tile, size);
-    return (await this.readEntries(tile, size))?.map(leafHash);
+    return (await this.readEntries(tile, size))?.map(entry => leafHash(entry));
   }
 
   async #read<T>(tile: Tile, size: number, read: () => Promise<T>): Promise<T | undefined> {

@@ -7,7 +7,7 @@ import { problem } from "./problem.ts";
 import { AuditProxy } from "./proxy.ts";
 import { createReader, type ReadOptions } from "./read.ts";
 import { type Context, Recorder } from "./recorder.ts";
-import { sinkOf } from "./vault.ts";
+import { Keeper } from "./vault.ts";
 
 export interface AppOptions extends ReadOptions {
   /** A fresh connection to each ledger, by name. */
@@ -16,21 +16,17 @@ export interface AppOptions extends ReadOptions {
   readonly sources: Sources;
 }
 
-/** For how long openings are gathered on their way to a vault, in ms: each batch is one wait for the disk. */
-const VAULT_GATHER_MS = 100;
-
 export type App = (request: Request, context: Context) => Promise<Response>;
 
 export function createApp(options: AppOptions): App {
   const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
-  const vaults = new Map(
-    [...options.vaults].map(([name, connect]) => [name, new Batcher(sinkOf(connect), VAULT_GATHER_MS)]),
-  );
+  const { now } = options.sources;
+  const keepers = new Map([...options.vaults].map(([name, connect]) => [name, new Keeper(connect, now)]));
   const keepsValues = options.policy.vault.retention_days > 0;
   const recorder = new Recorder({
     ...options,
     ledgers: batchers,
-    vaults: keepsValues ? vaults : new Map(),
+    keepers: keepsValues ? keepers : new Map(),
   });
   const proxy = new AuditProxy({ ...options, recorder });
   const read = createReader(options);

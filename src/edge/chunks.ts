@@ -35,35 +35,35 @@ export interface Fill {
   cancel(reason?: unknown): Promise<void>;
 }
 
-/** A reader that may know how much is wanted at least (Streams, ReadableStreamBYOBReaderReadOptions). */
-interface Filler {
-  read(
-    view: Uint8Array<ArrayBuffer>,
-    options: { readonly min: number },
-  ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>;
-}
-
 /** Reads a stream to its end, or until it has filled so many bytes. */
 export function openFill(source: ReadableStream<Uint8Array>, bytesMax: number): Fill {
-  const reader = tryByob(source);
+  const reader = tryPatient(source);
   if (reader === undefined) return openCopy(source, bytesMax);
-  const filler: Filler = reader;
   return {
     async read() {
-      let buffer = new ArrayBuffer(bytesMax);
-      for (let at = 0; ; ) {
-        const min = bytesMax - at;
-        // A platform that knows `min` answers once; one that does not, once for each chunk.
-        const { value, done } = await filler.read(new Uint8Array(buffer, at), { min });
-        if (value !== undefined) {
-          buffer = value.buffer;
-          at += value.length;
-        }
-        if (done || value === undefined || at === bytesMax) return new Uint8Array(buffer, 0, at);
-      }
+      const { value } = await reader.readAtLeast(bytesMax, new Uint8Array(bytesMax));
+      return value ?? new Uint8Array();
     },
     cancel: reason => reader.cancel(reason),
   };
+}
+
+/** The part of workerd's readers that waits for so many bytes, or the end of the stream. */
+interface PatientReader {
+  readAtLeast(
+    bytesMin: number,
+    view: Uint8Array<ArrayBuffer>,
+  ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
+/** Not by the standard's `min`, with which Node fails on a stream that has ended. */
+function tryPatient(source: ReadableStream<Uint8Array>): PatientReader | undefined {
+  const reader = tryByob(source);
+  const patient = reader as Partial<PatientReader> | undefined;
+  if (patient?.readAtLeast !== undefined) return patient as PatientReader;
+  reader?.releaseLock();
+  return undefined;
 }
 
 function openCopy(source: ReadableStream<Uint8Array>, bytesMax: number): Fill {

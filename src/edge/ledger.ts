@@ -81,16 +81,13 @@ const BATCH_ITEMS_MAX = 500;
 export class Batcher<Item, Answer> {
   /** A fresh connection for each call: one that has thrown is never used again. */
   readonly #connect: () => Sink<Item, Answer>;
-  readonly #gatherMs: number;
   #gathering: Follower<Item, Answer>[] | undefined;
   /** The batch in flight; compared by identity, so that a cancelled one cannot end another's turn. */
   #inFlight: Follower<Item, Answer>[] | undefined;
   readonly #turns: (() => void)[] = [];
 
-  /** @param gatherMs for how long a batch gathers before it goes; for items that nobody waits for. */
-  constructor(connect: () => Sink<Item, Answer>, gatherMs = 0) {
+  constructor(connect: () => Sink<Item, Answer>) {
     this.#connect = connect;
-    this.#gatherMs = gatherMs;
   }
 
   /**
@@ -130,7 +127,6 @@ export class Batcher<Item, Answer> {
   }
 
   async #send(batch: Follower<Item, Answer>[]): Promise<void> {
-    if (this.#gatherMs > 0) await new Promise(resolve => setTimeout(resolve, this.#gatherMs));
     if (this.#inFlight !== undefined) await this.#turn();
     // Others may have joined while this batch waited for its turn; from here on it is closed.
     if (this.#gathering === batch) this.#gathering = undefined;

@@ -3,7 +3,6 @@
 // answered, and no record is dropped without a trace.
 import { formatEntry } from "../receipt/entry.ts";
 import type { SigningKey } from "../receipt/key.ts";
-import type { Opening } from "../receipt/opening.ts";
 import type { Placement } from "../receipt/placement.ts";
 import { issuePromise } from "../receipt/promise.ts";
 import { issueReceipt } from "../receipt/receipt.ts";
@@ -15,6 +14,7 @@ import { Gap } from "./gap.ts";
 import { type Batcher, type FailureCode, LedgerFailure, within } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
 import type { Spool } from "./spool.ts";
+import type { Keeper } from "./vault.ts";
 
 /** What comes with each request from the platform. */
 export interface Context {
@@ -29,7 +29,7 @@ export interface RecorderOptions {
   /** The way to each ledger, by name. */
   readonly ledgers: ReadonlyMap<string, Batcher<string, Placement>>;
   /** The way to the vault of each ledger, by the ledger's name; empty when nothing is kept for the operator. */
-  readonly vaults: ReadonlyMap<string, Batcher<Opening, void>>;
+  readonly keepers: ReadonlyMap<string, Keeper>;
   readonly spool: Spool;
   readonly sources: Sources;
 }
@@ -93,15 +93,8 @@ export class Recorder {
    * caller has the same from the response, and the record stands without it.
    */
   keep(exchange: Exchange, context: Context): void {
-    const vault = this.#options.vaults.get(this.#ledgerOf(exchange));
-    const { waitMs } = assuranceOf(exchange.route);
-    const kept = vault?.append(exchange.opening, work => context.waitUntil(work), waitMs);
-    if (kept === undefined) return;
-    context.waitUntil(
-      kept.catch(error =>
-        console.error(`exchange ${exchange.jti} cannot be opened by the operator: ${error}`),
-      ),
-    );
+    const keeper = this.#options.keepers.get(this.#ledgerOf(exchange));
+    keeper?.keep(exchange.opening, work => context.waitUntil(work));
   }
 
   async #make(exchange: Exchange, record: string, context: Context): Promise<Marks> {

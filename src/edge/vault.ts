@@ -1,6 +1,6 @@
 // What the edge asks of a vault: the operator's copy of seeds and private values, apart from the ledger.
 import type { Opening, Page, Search } from "../receipt/opening.ts";
-import type { Sink } from "./ledger.ts";
+import { within } from "./ledger.ts";
 
 export interface Vault {
   /** Keeps openings durably; one that is known already, or was erased, is left as it is. */
@@ -12,12 +12,83 @@ export interface Vault {
   erase(jtis: string[]): Promise<void>;
 }
 
-/** A vault as the place where batches of openings go. */
-export function sinkOf(connect: () => Vault): () => Sink<Opening, void> {
-  return () => ({
-    async append(openings) {
-      await connect().keep(openings);
-      return openings.map(() => undefined);
-    },
-  });
+/** For how long openings are gathered before they are sent, in ms: each sending is one wait for the disk. */
+const GATHER_MS = 100;
+
+/** How long a vault may take to answer, and after how long a sending is lost that has not ended, in ms. */
+const WAIT_MS = 5000;
+const LOST_MS = 15_000;
+
+const SENDING_OPENINGS_MAX = 500;
+
+/** Openings on their way. */
+interface Sending {
+  readonly openings: Opening[];
+  /** When it began, by the edge's clock. */
+  readonly began: number;
+}
+
+/**
+ * Takes the openings of one isolate to a vault. Nobody waits for that, so a request does no more than add its own to
+ * those that are gathered: no timer, no promise. The first of them sends all under `waitUntil`; should its request be
+ * gone before that has ended, one that comes later sends them again, and nothing else depends on it.
+ */
+export class Keeper {
+  /** A fresh connection for each call: one that has thrown is never used again. */
+  readonly #connect: () => Vault;
+  readonly #now: () => number;
+  #gathering: Sending | undefined;
+  /** What has not ended, the oldest first. */
+  readonly #sendings = new Set<Sending>();
+
+  constructor(connect: () => Vault, now: () => number) {
+    this.#connect = connect;
+    this.#now = now;
+  }
+
+  /** Keeps an opening, unless the vault cannot be reached: that is logged. */
+  keep(opening: Opening, waitUntil: (work: Promise<unknown>) => void): void {
+    const now = this.#now();
+    for (const sending of this.#sendings) {
+      if (now - sending.began < LOST_MS) break;
+      this.#begin(sending.openings, now, waitUntil);
+      this.#end(sending);
+    }
+    if (this.#gathering !== undefined && this.#gathering.openings.length < SENDING_OPENINGS_MAX) {
+      this.#gathering.openings.push(opening);
+    } else {
+      this.#gathering = this.#begin([opening], now, waitUntil);
+    }
+  }
+
+  #begin(openings: Opening[], began: number, waitUntil: (work: Promise<unknown>) => void): Sending {
+    const sending = { openings, began };
+    this.#sendings.add(sending);
+    waitUntil(this.#send(sending));
+    return sending;
+  }
+
+  #end(sending: Sending): void {
+    this.#sendings.delete(sending);
+    if (this.#gathering === sending) this.#gathering = undefined;
+  }
+
+  async #send(sending: Sending): Promise<void> {
+    await new Promise(resolve => setTimeout(resolve, GATHER_MS));
+    // From here on it is closed.
+    if (this.#gathering === sending) this.#gathering = undefined;
+    const { openings } = sending;
+    try {
+      await this.#deliver(openings).catch(() => this.#deliver(openings));
+    } catch (error) {
+      const jtis = openings.map(({ jti }) => jti).join(", ");
+      console.error(`the operator cannot open these exchanges, ${(error as Error).message}: ${jtis}`);
+    } finally {
+      this.#end(sending);
+    }
+  }
+
+  #deliver(openings: Opening[]): Promise<void> {
+    return within(WAIT_MS, this.#connect().keep(openings));
+  }
 }

@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
-import { type Hash as LeafHash, leafHash } from "../tlog/hash.ts";
+import { type Hash as LeafHash, leafHash, type Sha256 } from "../tlog/hash.ts";
 import { type AuditRecord, parseRecord } from "./record.ts";
 import { Count, decodeText, encodeText, Hash, readExactJson, Time } from "./shape.ts";
 
@@ -116,6 +116,6 @@ export function parseEntry(text: string): Entry {
 }
 
 /** The RFC 6962 leaf hash of an entry. */
-export function entryHash(text: string): LeafHash {
-  return leafHash(encoder.encode(text));
+export function entryHash(text: string, hash?: Sha256): LeafHash {
+  return leafHash(encoder.encode(text), hash);
 }

@@ -230,7 +230,7 @@ function makeRecord(index: number): AuditRecord {
 }
 
 function makeTiles(entries: readonly string[]): Map<string, Uint8Array> {
-  const levels: Hash[][] = [entries.map(entryHash)];
+  const levels: Hash[][] = [entries.map(text => entryHash(text))];
   extend(emptyFrontier(), levels[0]!, (level, n, hash) => {
     levels[level] ??= [];
     levels[level][n] = hash;

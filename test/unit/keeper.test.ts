@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Keeper } from "../../src/edge/vault.ts";
+import type { Opening } from "../../src/receipt/opening.ts";
+
+const openingOf = (jti: string): Opening => ({ jti, seed: "seed", fields: { sub: null } });
+
+/** A vault that answers as the test says, and what it was asked to keep, call by call. */
+function setUp(answer: () => Promise<void>) {
+  const calls: string[][] = [];
+  const work: Promise<unknown>[] = [];
+  const vault = {
+    keep(openings: Opening[]) {
+      calls.push(openings.map(({ jti }) => jti));
+      return answer();
+    },
+  };
+  const keeper = new Keeper(() => vault as never, Date.now);
+  const keep = (jti: string) => keeper.keep(openingOf(jti), promise => work.push(promise));
+  return { calls, work, keep };
+}
+
+describe("the keeper of openings", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  it("sends those that come within a short time together, and asks one request to see to it", async () => {
+    const { calls, work, keep } = setUp(async () => {});
+    for (const jti of ["a", "b", "c"]) keep(jti);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toEqual([["a", "b", "c"]]);
+    expect(work).toHaveLength(1);
+    keep("d");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toEqual([["a", "b", "c"], ["d"]]);
+  });
+
+  it("sends again what a vault has refused, and says which exchanges it did not get after that", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { calls, work, keep } = setUp(() => Promise.reject(new Error("out of order")));
+    keep("a");
+    keep("b");
+    await vi.advanceTimersByTimeAsync(1000);
+    await Promise.all(work);
+    expect(calls).toEqual([
+      ["a", "b"],
+      ["a", "b"],
+    ]);
+    expect(error.mock.calls).toEqual([[expect.stringMatching(/out of order: a, b$/)]]);
+  });
+
+  it("sends again what a request that is gone was to send, once another one comes", async () => {
+    const { calls, keep } = setUp(async () => {});
+    keep("a");
+    keep("b");
+    // The request is gone, and its timer with it.
+    vi.clearAllTimers();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(calls).toEqual([]);
+    keep("c");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toEqual([["a", "b"], ["c"]]);
+  });
+
+  it("has no more than 500 in one call", async () => {
+    const { calls, keep } = setUp(async () => {});
+    for (let n = 0; n < 1200; n++) keep(String(n));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.map(jtis => jtis.length)).toEqual([500, 500, 200]);
+  });
+});
