@@ -36,7 +36,7 @@ it("a record is counted though its spool answers only after the gap was told of"
     policy,
     receiptKey: await fixedKey("receipt"),
     ledgers: new Map([[LEDGER, new Batcher(() => ({ append }))]]),
-    vaults: new Map(),
+    keepers: new Map(),
     spool: {
       put: path => (path.includes("control") ? Promise.resolve() : new Promise(done => spooling.push(done))),
       holds: async () => false,
