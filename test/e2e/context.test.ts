@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { matchesField, parseSeed } from "../../src/receipt/disclosure.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
 import { type ConfigFile, withRoutes, writeConfig } from "./config.ts";
-import { read } from "./copy.ts";
 import { type Edge, startEdge } from "./edge.ts";
 import { eventually, send, startUpstream, type Upstream } from "./upstream.ts";
 
@@ -70,11 +69,13 @@ describe("the record of a route", () => {
     expect(record.res!.digest).toBeUndefined();
     expect(matchesField(record, seed, "fields.account", "acc-77")).toBe(true);
     expect(matchesField(record, seed, "req.path", "/mcp")).toBe(true);
-    // The operator's copy is brought up to date in the background.
+    // The operator's copy is made and brought up to date in the background.
     const authorization = `Bearer ${await edge.operatorToken()}`;
+    const url = `${edge.url}/.well-known/audit/private/main/${headers["audit-id"]}`;
     const fields = await eventually(async () => {
-      const kept = await read(edge, `private/main/${headers["audit-id"]}`, { authorization });
-      const { fields } = JSON.parse(kept.toString());
+      const { status, body } = await send(url, { headers: { authorization } });
+      if (status === 404) return undefined;
+      const { fields } = JSON.parse(body.toString());
       return "fields.account" in fields ? fields : undefined;
     });
     expect(fields).toMatchObject({ "fields.account": "acc-77", "req.path": "/mcp", query: null });
