@@ -2,7 +2,7 @@
 // hand a ledger whole batches, to end it, and to ask what its storage holds and what it reads and writes there.
 import { LedgerObject as Ledger } from "../../../durable/objects.ts";
 
-export { AnchorObject } from "../../../durable/objects.ts";
+export { AnchorObject, VaultObject } from "../../../durable/objects.ts";
 
 const TABLES = ["entry", "node", "partial", "place"];
 

@@ -48,7 +48,7 @@ export async function benchWorkerd(): Promise<Table[]> {
     bindings: {
       issuer: ISSUER,
       ledgers: names.map(name => ({ name, origin: `localhost/audit/${name}` })),
-      routes: [{ name: "all", match: "/*", upstream: ISSUER, ledger: "large" }],
+      routes: [{ name: "all", match: "/*", upstream: "https://orders.internal", ledger: "large" }],
       ...(await openKeySet(folder)),
     },
     host: HOST,
