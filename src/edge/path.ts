@@ -94,7 +94,7 @@ function resolveDots(path: string): string {
   return normalizePath(new URL(`http://path${rooted.replace(/[?#]/g, encodeURIComponent)}`).pathname);
 }
 
-/** One round of decoding, as generous as any server's: also escapes that are too long, of UTF-16, and wide letters. */
+/** One round of decoding, with every liberty that servers take: also escapes that are too long, of UTF-16, and wide letters. */
 function decode(path: string): string {
   return path
     .replace(
