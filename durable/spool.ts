@@ -62,6 +62,9 @@ interface Waiting {
   readonly promise: AuditPromise;
 }
 
+/** How much of its key an object keeps that is set aside; a genuine one is shorter, and a hash of the bytes follows. */
+const REFUSED_NAME_LENGTH_MAX = 256;
+
 export class Spool {
   readonly #options: SpoolOptions;
   #state: SpoolState = { waiting: 0, deadlines: [], refused: 0 };
@@ -200,7 +203,8 @@ export class Spool {
     const { store, name } = this.#options;
     const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
     if (bytes === undefined) return;
-    const rest = key.slice(SPOOL_FOLDER.length + 1);
+    // Whoever may write the bucket chooses the key. One that leaves no room for more would end every drain here.
+    const rest = key.slice(SPOOL_FOLDER.length + 1).slice(0, REFUSED_NAME_LENGTH_MAX);
     await store.putIfAbsent(`${REFUSED_FOLDER}/${rest}.${encodeBase64url(leafHash(bytes))}`, bytes);
     await store.delete([key]);
     console.error(`the spool of ledger "${name}": ${key} was set aside: ${reason}`);

@@ -46,6 +46,8 @@ class BreakingStore implements SpoolStore {
 
   putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
     return this.step(() => {
+      // As R2 and S3 have it.
+      if (key.length > 1024) throw new Error("the key is longer than 1024 bytes");
       if (this.objects.has(key)) return false;
       this.objects.set(key, bytes);
       return true;
@@ -224,6 +226,10 @@ describe("the spool", () => {
       "would have the ledger say that entries have had their time",
       (store, world) =>
         put(store, world, record(1, { stage: "control", control: { type: "pruned", minimum: 1 } })),
+    ],
+    [
+      "lies at a path as long as there can be",
+      async store => store.objects.set(`spool/${LEDGER}/`.padEnd(1024, "x"), new Uint8Array([1])),
     ],
     ["is no promise", async store => store.objects.set(`spool/${LEDGER}/x`, new Uint8Array([0xff, 0, 1]))],
     [
