@@ -21,6 +21,8 @@ export interface Context {
   waitUntil(work: Promise<unknown>): void;
   /** The certificate that the client presented to the front that ends TLS, if it did. */
   readonly certificate?: ClientCertificate | undefined;
+  /** The address at the other end of the connection, on hosts that see it. */
+  readonly address?: string | undefined;
 }
 
 export interface RecorderOptions {
