@@ -1,6 +1,7 @@
 // Alerts: what a person should know of, though a ledger takes records. Anybody may read them where the edge tells how
 // it is, so they say how many and since when, and never name an exchange: whoever knows its id gets its receipt.
 import { timeOfJti } from "../src/receipt/jti.ts";
+import type { Trouble } from "../src/receipt/status.ts";
 import { listSpoolAlerts, type SpoolState } from "./spool.ts";
 import type { Store } from "./store.ts";
 
@@ -14,13 +15,8 @@ export interface AlertLimits {
 const UNFINISHED_COUNT_MAX = 1000;
 
 /** @param now in milliseconds of Unix time. */
-export function listAlerts(
-  store: Store,
-  spool: SpoolState,
-  limits: AlertLimits,
-  now: number,
-): { readonly code: string; readonly reason: string }[] {
-  const found: { code: string; reason: string }[] = [];
+export function listAlerts(store: Store, spool: SpoolState, limits: AlertLimits, now: number): Trouble[] {
+  const found: Trouble[] = [];
   for (const stage of ["received", "started"] as const) {
     const seconds = stage === "received" ? limits.received_seconds : limits.started_seconds;
     const jtis = store.unfinished(stage, now - seconds * 1000, UNFINISHED_COUNT_MAX);

@@ -34,6 +34,8 @@ export interface SpoolOptions {
   readonly keys: readonly TrustedKey[];
   /** Takes records as `Ledger.append` does, and answers when they are durable. */
   readonly append: (records: readonly string[]) => Promise<Placement[]>;
+  /** Tells a person of what has failed, or was set aside. */
+  readonly report: (what: string, error: unknown) => void;
 }
 
 /** What was found at the last look. */
@@ -81,7 +83,7 @@ export class Spool {
 
   /** Enters what waits, some at a time. @returns whether something waits still. Never rejects. */
   async drain(): Promise<boolean> {
-    const { store, name } = this.#options;
+    const { store, name, report } = this.#options;
     let trouble: string | undefined;
     try {
       const keys = await store.list(formatSpoolPrefix(name), DRAIN_RECORDS_MAX);
@@ -90,7 +92,7 @@ export class Spool {
       }
     } catch (error) {
       trouble = (error as Error).message;
-      console.error(`draining the spool of ledger "${name}":`, error);
+      report(`draining the spool of ledger "${name}"`, error);
     }
     return this.look(trouble);
   }
@@ -200,14 +202,14 @@ export class Spool {
    * larger than any promise only the beginning is kept.
    */
   async #setAside(key: string, reason: string): Promise<void> {
-    const { store, name } = this.#options;
+    const { store, name, report } = this.#options;
     const bytes = await store.read(key, PROMISE_BYTES_MAX + 1);
     if (bytes === undefined) return;
     // Whoever may write the bucket chooses the key. One that leaves no room for more would end every drain here.
     const rest = key.slice(SPOOL_FOLDER.length + 1).slice(0, REFUSED_NAME_LENGTH_MAX);
     await store.putIfAbsent(`${REFUSED_FOLDER}/${rest}.${encodeBase64url(leafHash(bytes))}`, bytes);
     await store.delete([key]);
-    console.error(`the spool of ledger "${name}": ${key} was set aside: ${reason}`);
+    report(`the spool of ledger "${name}"`, new Error(`${key} was set aside: ${reason}`));
   }
 }
 

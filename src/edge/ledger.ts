@@ -1,6 +1,7 @@
 // What the edge asks of a ledger, and how requests share the way to it.
 import type { Placement } from "../receipt/placement.ts";
 import type { Control } from "../receipt/record.ts";
+import type { LedgerStatus } from "../receipt/status.ts";
 
 export interface Ledger {
   /** Appends records (JSON texts); answers when they are durable. Idempotent by jti and step (`formatStep`). */
@@ -11,31 +12,6 @@ export interface Ledger {
   control(control: Control): Promise<Placement>;
   /** How far it is, and why it takes no records if it does not. */
   status(): Promise<LedgerStatus>;
-}
-
-/** Something that a person has to look at. */
-export interface Trouble {
-  /** A fault code, or `unavailable` for what may pass by itself. */
-  readonly code: string;
-  readonly reason: string;
-}
-
-export interface LedgerStatus {
-  readonly size: number;
-  readonly published: number;
-  /** Entries below it may be gone from the archive: their retention has ended. */
-  readonly minimum?: number;
-  /** Why it takes no records, if it does not. */
-  readonly halted?: Trouble;
-  /** What a person should know of, though records are taken. */
-  readonly alerts: readonly Trouble[];
-}
-
-export interface AnchorStatus {
-  /** The newest epoch that is known to be written. */
-  readonly latest?: number;
-  /** Why the last attempt wrote none, or one without the timestamp that was due. */
-  readonly trouble?: Trouble;
 }
 
 /** Why a record did not become durable: no answer within the bound, too much at once, or a refusal. */

@@ -1,11 +1,12 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
 import { putImmutable } from "../../durable/archive.ts";
-import { ANCHOR_OBJECT, type Env, openAnchorStore, openEnvironment } from "../../durable/objects.ts";
+import { anchorObject, type Env, readEnvironment } from "../../durable/objects.ts";
 import { type App, createApp } from "../edge/app.ts";
 import type { ClientCertificate } from "../edge/certificate.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
-import { bucketArchive } from "./stores.ts";
+import { openAnchorStore, randomBytes } from "./environment.ts";
+import { bucketArchive, bucketSpool } from "./stores.ts";
 
 export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";
 
@@ -86,9 +87,10 @@ function certificateOf(
 }
 
 async function start(env: Env): Promise<App> {
-  const { policy, trust, receiptKey } = await openEnvironment(env);
+  const environment = await readEnvironment(env);
+  const { policy, trust, receiptKey } = environment;
   const archive = bucketArchive(env.ARCHIVE);
-  const anchors = openAnchorStore(env, policy);
+  const anchors = openAnchorStore(environment, bucketArchive(env.ANCHORS));
   return createApp({
     policy,
     trust,
@@ -101,19 +103,16 @@ async function start(env: Env): Promise<App> {
     ),
     archive: async key => (await archive.get(key))?.bytes,
     anchors: async key => (await anchors.get(key))?.bytes,
-    anchorStatus: () => env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).status(),
+    anchorStatus: () => anchorObject(env).status(),
     spool: {
       put: (path, promise) => putImmutable(archive, path, new TextEncoder().encode(promise)),
-      holds: async prefix => (await env.ARCHIVE.list({ prefix, limit: 1 })).objects.length > 0,
+      holds: async prefix => (await bucketSpool(env.ARCHIVE).list(prefix, 1)).length > 0,
       async wake(name) {
-        await Promise.all([
-          env.ANCHOR.get(env.ANCHOR.idFromName(ANCHOR_OBJECT)).arm(),
-          env.LEDGER.get(env.LEDGER.idFromName(name)).wake(),
-        ]);
+        await Promise.all([anchorObject(env).arm(), env.LEDGER.get(env.LEDGER.idFromName(name)).wake()]);
       },
     },
     operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
     platform,
-    sources: { now: Date.now, random: count => crypto.getRandomValues(new Uint8Array(count)) },
+    sources: { now: Date.now, random: randomBytes },
   });
 }

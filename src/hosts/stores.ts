@@ -1,4 +1,5 @@
-// The storage ports over what Cloudflare offers: an object's SQLite, and R2 buckets.
+// The storage ports over what Cloudflare offers: an object's SQLite and alarm, and R2 buckets.
+import type { Alarm } from "../../durable/alarm.ts";
 import type { Archive } from "../../durable/archive.ts";
 import { isLocked, type LockedBucket } from "../../durable/lock.ts";
 import type { SpoolStore } from "../../durable/spool.ts";
@@ -21,6 +22,14 @@ function wrapBlobs(row: Record<string, unknown>): void {
     const value = row[name];
     if (value instanceof ArrayBuffer) row[name] = new Uint8Array(value);
   }
+}
+
+export function objectAlarm(storage: DurableObjectStorage): Alarm {
+  return {
+    get: () => storage.getAlarm(),
+    set: atMs => storage.setAlarm(atMs),
+    clear: () => storage.deleteAlarm(),
+  };
 }
 
 export function bucketArchive(bucket: R2Bucket): Archive {

@@ -48,6 +48,12 @@ export class Bucket {
     }
   }
 
+  /** The first keys below a prefix. */
+  list(prefix: string, count: number): string[] {
+    const keys = [...this.#objects.keys()].filter(key => key.startsWith(prefix));
+    return keys.sort().slice(0, count);
+  }
+
   /** The bytes themselves, for the checker. */
   peek(key: string): Uint8Array | undefined {
     return this.#objects.get(key)?.bytes;

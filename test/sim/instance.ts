@@ -1,7 +1,9 @@
 // One running instance of an object: everything that its code can reach goes through here. An instance can
 // die at any moment. Then its memory is gone, nothing that it waits for ever comes, nothing it says is heard,
 // and of what it has asked others to do, some is done all the same.
+import type { Alarm } from "../../durable/alarm.ts";
 import type { Archive } from "../../durable/archive.ts";
+import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql, SqlRow, SqlValue } from "../../durable/sql.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Disk } from "./disk.ts";
@@ -74,17 +76,21 @@ export class Instance implements Waiter {
     return this.#disk;
   }
 
-  get alarmIsSet(): boolean {
-    return this.#disk.alarmMs !== undefined;
-  }
-
-  setAlarm(delayMs: number): void {
-    if (!this.#dead) this.#disk.alarmMs = this.#around.schedule.nowMs + delayMs;
-  }
-
-  /** The alarm is the platform's: one that it has given up cannot take it from the one that has its place. */
-  deleteAlarm(): void {
-    if (!this.#dead && !this.givenUp) this.#disk.alarmMs = undefined;
+  /** Its alarm, told and taken by its own clock: that of the platform goes right. */
+  alarm(): Alarm {
+    return {
+      get: async () => {
+        const { alarmMs } = this.#disk;
+        return alarmMs === undefined ? null : alarmMs + this.skewMs;
+      },
+      set: async atMs => {
+        if (!this.#dead) this.#disk.alarmMs = this.#around.schedule.nowMs + atMs - this.now();
+      },
+      // It is the platform's: one that it has given up cannot take it from the one that has its place.
+      clear: async () => {
+        if (!this.#dead && !this.givenUp) this.#disk.alarmMs = undefined;
+      },
+    };
   }
 
   now(): number {
@@ -162,7 +168,7 @@ export class Instance implements Waiter {
   }
 
   /** An operation outside of this instance. Chance decides when it happens, and what becomes of it. */
-  call<T>(what: string, apply: () => T): Promise<T> {
+  call<T>(what: string, apply: () => T | Promise<T>): Promise<T> {
     const { random, schedule } = this.#around;
     if (!this.output()) return NEVER;
     return new Promise((resolve, reject) => {
@@ -178,16 +184,16 @@ export class Instance implements Waiter {
           this.fault();
           reject(new Error(`${what}: out of reach`));
         });
-      const happen = () => {
+      const happen = async () => {
         // What a dead instance has asked for may never have been sent.
         if (this.#dead && random.chance(0.5)) return;
         const { twice } = this.#around.profile;
         const failure = schedule.step < this.#around.outageStep ? 1.5 : this.#around.profile.failure;
         if (random.chance(failure / 2)) return fail();
         try {
-          let result = apply();
+          let result = await apply();
           if (random.chance(failure / 2)) return fail();
-          if (random.chance(twice)) result = apply();
+          if (random.chance(twice)) result = await apply();
           answer(`${what}: answered`, () => resolve(result));
         } catch (error) {
           answer(`${what}: fails: ${error}`, () => {
@@ -223,6 +229,16 @@ export class Instance implements Waiter {
       replace: (key, bytes, version) =>
         this.call(`replace ${key} ${version}`, () => bucket.replace(key, bytes, version)),
       delete: keys => this.call(`delete ${keys.join(" ")}`, () => bucket.delete(keys)),
+    };
+  }
+
+  connectSpool(bucket: Bucket): SpoolStore {
+    const { putIfAbsent, delete: remove } = this.connect(bucket);
+    return {
+      list: (prefix, count) => this.call(`list ${prefix}`, () => bucket.list(prefix, count)),
+      read: (key, bytesMax) => this.call(`read ${key}`, () => bucket.get(key)?.bytes.subarray(0, bytesMax)),
+      putIfAbsent,
+      delete: remove,
     };
   }
 

@@ -1,12 +1,13 @@
-// The objects around the code under simulation, as thin as their models in durable/objects.ts and with the
-// same order of steps: calls come in, alarms are kept, nothing is decided.
+// The objects around the writers under simulation, as thin as their models in durable/objects.ts: they hand in what an
+// instance can reach, and calls and alarms as they come. Nothing is decided.
 
 import type { Anchorer } from "../../durable/anchor.ts";
-import type { Ledger } from "../../durable/ledger.ts";
+import type { AnchorWriter } from "../../durable/anchorwriter.ts";
+import type { LedgerWriter } from "../../durable/ledgerwriter.ts";
 import type { Lock } from "../../durable/lock.ts";
 import type { SigningKey } from "../../src/receipt/key.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
-import type { TrustedLedger } from "../../src/receipt/trust.ts";
+import type { AnchorStatus } from "../../src/receipt/status.ts";
 import type { NoteSigner } from "../../src/tlog/note.ts";
 import type { Bucket } from "./bucket.ts";
 import { ISSUER } from "./exchanges.ts";
@@ -17,9 +18,10 @@ import { type SimulatedWitness, WITNESS_VKEY } from "./witness.ts";
 export const ORIGIN = "api.example.com/audit/main";
 export const LEDGER = "main";
 
-const PUBLISH_DELAY_MS = 1000;
-const RETRY_DELAY_MS = 10_000;
 const ANCHOR_INTERVAL_MS = 5000;
+
+/** So many new entries do not wait for that. */
+const ANCHOR_ENTRIES = 8;
 
 const LOCK_RULES = '{"success":true,"result":{"rules":[{"condition":{"type":"Indefinite"}}]}}';
 
@@ -37,10 +39,11 @@ export interface Setting {
   readonly witnessRequired: boolean;
   /** What the anchor bucket answers to whoever would change or delete an object. @throws Error, always. */
   readonly refuse: (key: string) => never;
-  readonly receiptKid: string;
+  readonly receiptKey: SigningKey;
   readonly checkpointSigner: NoteSigner;
   readonly anchorKey: SigningKey;
-  /** The instance of the anchor writer that calls reach. */
+  /** The instances that calls reach. */
+  readonly ledgerObject: () => LedgerObject;
   readonly anchorObject: () => AnchorObject;
   /** An alarm has come to nothing. */
   readonly failed: (instance: Instance, error: unknown) => void;
@@ -48,47 +51,43 @@ export interface Setting {
 
 export class LedgerObject {
   readonly instance: Instance;
-  readonly #setting: Setting;
-  readonly #ledger: Ledger;
-  readonly #publish: () => Promise<number>;
-  #armed = false;
+  readonly #writer: LedgerWriter;
   #answered = 0;
 
   constructor(instance: Instance, setting: Setting) {
     this.instance = instance;
-    this.#setting = setting;
-    const { system, archive, anchorKey, receiptKid } = setting;
-    const bucket = instance.connect(archive);
-    const published = async (path: string) => (await bucket.get(`${LEDGER}/${path}`))?.bytes;
+    const { system, archive, anchors, anchorKey, anchorObject, checkpointSigner, receiptKey } = setting;
     const signer: NoteSigner = {
-      key: setting.checkpointSigner.key,
-      sign: message => instance.pause("sign").then(() => setting.checkpointSigner.sign(message)),
+      key: checkpointSigner.key,
+      sign: message => instance.pause("sign").then(() => checkpointSigner.sign(message)),
     };
-    const trusted: TrustedLedger = { name: LEDGER, origin: ORIGIN, keys: [signer.key] };
-    this.#ledger = new system.Ledger({
-      sql: instance.sql(),
+    this.#writer = new system.LedgerWriter({
       issuer: ISSUER,
-      origin: ORIGIN,
+      ledger: { name: LEDGER, origin: ORIGIN, keys: [signer.key] },
       identity: {
-        receipt: receiptKid,
+        receipt: receiptKey.kid,
         checkpoint: system.formatVerifierKey(signer.key),
         policy: setting.policy,
       },
-      published,
+      signer,
+      receiptKeys: [receiptKey.publicJwk],
+      anchorKeys: [anchorKey.publicJwk],
+      alerts: { received_seconds: 300, started_seconds: 86_400 },
+      sql: instance.sql(),
+      sync: () => instance.call("sync", () => {}),
+      alarm: instance.alarm(),
+      archive: instance.connect(archive),
+      spool: instance.connectSpool(archive),
+      anchors: instance.connect(anchors),
+      anchorWriter: {
+        status: () => instance.call("latest anchor", () => anchorObject().status()),
+        arm: grown => instance.call("arm the anchor writer", () => anchorObject().arm(grown)),
+      },
       now: () => instance.now(),
       random: count => instance.random(count),
       breathe: () => instance.pause("breathe"),
-      recheck: store =>
-        system.recheck({
-          store,
-          ledger: trusted,
-          published,
-          newestAnchor: () => this.#newestAnchor(),
-          anchorKeys: [anchorKey.publicJwk],
-        }),
+      report: (_, error) => setting.failed(instance, error),
     });
-    this.#publish = () =>
-      system.publish({ store: this.#ledger.store, archive: bucket, name: LEDGER, origin: ORIGIN, signer });
   }
 
   /** The size of the smallest tree that holds every place it has answered with: so much it knows to be there. */
@@ -98,13 +97,11 @@ export class LedgerObject {
 
   /** Whether it has stopped taking records. */
   get halted(): boolean {
-    return this.#ledger.halted !== undefined;
+    return this.#writer.halted;
   }
 
   async append(records: string[]): Promise<Placement[]> {
-    this.#arm();
-    const placements = await this.#ledger.append(records);
-    this.#arm();
+    const placements = await this.#writer.append(records);
     for (const placement of placements) {
       if ("index" in placement) this.#answered = Math.max(this.#answered, placement.index + 1);
     }
@@ -112,58 +109,50 @@ export class LedgerObject {
   }
 
   find(jti: string): Promise<string[]> {
-    return this.#ledger.find(jti);
+    return this.#writer.find(jti);
   }
 
-  async alarm(): Promise<void> {
-    const { instance } = this;
-    instance.setAlarm(RETRY_DELAY_MS);
-    let more: boolean;
-    try {
-      await this.#ledger.check();
-      if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
-      await this.#publish();
-      more = this.#ledger.prune();
-      await instance.call("arm the anchor writer", () => this.#setting.anchorObject().arm());
-    } catch (error) {
-      if (error instanceof this.#setting.system.Fault) this.#ledger.halt(error);
-      this.#setting.failed(instance, error);
-      return;
-    }
-    const { store } = this.#ledger;
-    if (!more && store.published() === store.head().frontier.size) {
-      this.#armed = false;
-      instance.deleteAlarm();
-    } else {
-      instance.setAlarm(PUBLISH_DELAY_MS);
-    }
+  wake(): Promise<void> {
+    return this.#writer.wake();
   }
 
-  #arm(): void {
-    const { instance } = this;
-    if (this.#armed || instance.dead) return;
-    if (!instance.alarmIsSet) instance.setAlarm(PUBLISH_DELAY_MS);
-    this.#armed = true;
-  }
-
-  async #newestAnchor(): Promise<string | undefined> {
-    const { anchorObject, anchors, system } = this.#setting;
-    const known = await this.instance.call("latest anchor", () => anchorObject().latest());
-    return system.readNewestAnchor(this.instance.connect(anchors), known);
+  alarm(): Promise<void> {
+    return this.#writer.onAlarm();
   }
 }
 
 export class AnchorObject {
   readonly instance: Instance;
   readonly #setting: Setting;
-  readonly #anchorer: Anchorer;
+  readonly #writer: AnchorWriter;
 
   constructor(instance: Instance, setting: Setting) {
     this.instance = instance;
     this.#setting = setting;
-    const { system, archive, anchors, anchorKey, checkpointSigner, copy } = setting;
+    const { system, archive, ledgerObject } = setting;
+    const anchorer = this.#openAnchorer();
+    this.#writer = new system.AnchorWriter({
+      anchorer,
+      intervalMs: ANCHOR_INTERVAL_MS,
+      entries: ANCHOR_ENTRIES,
+      ledgers: [LEDGER],
+      spool: instance.connectSpool(archive),
+      wake: () => instance.call("wake the ledger", () => ledgerObject().wake()),
+      alarm: instance.alarm(),
+      now: () => instance.now(),
+      report: (_, error) => {
+        // What it lives with is no failure.
+        if (!anchorer.troubles.includes(error as Error)) setting.failed(instance, error);
+      },
+    });
+  }
+
+  #openAnchorer(): Anchorer {
+    const { instance } = this;
+    const { system, archive, anchors, anchorKey, checkpointSigner, copy, witness, witnessRequired } =
+      this.#setting;
     const sql = instance.sql();
-    this.#anchorer = new system.Anchorer({
+    return new system.Anchorer({
       sql,
       archive: instance.connect(archive),
       anchors: instance.connect(anchors),
@@ -179,11 +168,11 @@ export class AnchorObject {
       cosigner: new system.Cosigner({
         sql,
         policy: system.parsePolicy(`witness w1 ${WITNESS_VKEY} https://w1.example\nquorum w1\n`),
-        required: setting.witnessRequired,
+        required: witnessRequired,
         waitMs: 5000,
         fetch: (_, { body }) =>
           instance
-            .call("ask the witness", () => setting.witness.answer(body as string))
+            .call("ask the witness", () => witness.answer(body as string))
             .then(({ status, body }) => new Response(body, { status })),
       }),
     });
@@ -213,25 +202,18 @@ export class AnchorObject {
     return { look: () => this.instance.call("look at the copy's lock", () => report) };
   }
 
-  arm(): void {
-    const { instance } = this;
-    if (!instance.alarmIsSet) instance.setAlarm(ANCHOR_INTERVAL_MS);
+  arm(grown?: { readonly ledger: string; readonly published: number }): Promise<void> {
+    return this.#writer.arm(grown);
   }
 
   /** @throws Error when this instance may no longer speak. */
-  latest(): number | undefined {
-    const epoch = this.#anchorer.latest();
+  async status(): Promise<AnchorStatus> {
+    const status = await this.#writer.status();
     if (!this.instance.output()) throw new Error("connection lost");
-    return epoch;
+    return status;
   }
 
-  async alarm(): Promise<void> {
-    const { instance } = this;
-    instance.setAlarm(ANCHOR_INTERVAL_MS);
-    try {
-      await this.#anchorer.anchor();
-    } catch (error) {
-      this.#setting.failed(instance, error);
-    }
+  alarm(): Promise<void> {
+    return this.#writer.onAlarm();
   }
 }

@@ -118,9 +118,10 @@ class Simulation {
       witness: this.#witness,
       witnessRequired,
       refuse: checker.refuse,
-      receiptKid: receipt.kid,
+      receiptKey: receipt,
       checkpointSigner: { key: system.makeNoteKey(ORIGIN, 1, checkpoint.publicKey), sign: checkpoint.sign },
       anchorKey: anchor,
+      ledgerObject: () => this.#ledger.reach(),
       anchorObject: () => this.#anchor.reach(),
       failed: (instance, error) => {
         (instance.name.startsWith("ledger") ? this.#ledger : this.#anchor).troubled = instance;

@@ -1,27 +1,27 @@
-// The system under simulation: the ledger, publisher, recheck and anchor writer of durable/, with its cosigner and lock, as one module
-// built from their sources. Built, and not imported, so that WebCrypto can be one that answers in order, that
+// The system under simulation: the writers of durable/ with all that they lean on, as one module built from their
+// sources. Built, and not imported, so that WebCrypto can be one that answers in order, that
 // limits can be small enough to be met, and that a safeguard can be taken out on purpose.
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 import type * as anchor from "../../durable/anchor.ts";
+import type * as anchorwriter from "../../durable/anchorwriter.ts";
 import type * as cosigner from "../../durable/cosigner.ts";
 import type * as ledger from "../../durable/ledger.ts";
+import type * as ledgerwriter from "../../durable/ledgerwriter.ts";
 import type * as lock from "../../durable/lock.ts";
-import type * as publish from "../../durable/publish.ts";
-import type * as recheck from "../../durable/recheck.ts";
 import type * as fault from "../../src/tlog/fault.ts";
 import type * as note from "../../src/tlog/note.ts";
 import type * as policy from "../../src/tlog/policy.ts";
 import type * as tile from "../../src/tlog/tile.ts";
 
-export type System = Pick<typeof anchor, "Anchorer" | "readNewestAnchor"> &
+export type System = Pick<typeof anchor, "Anchorer"> &
+  Pick<typeof anchorwriter, "AnchorWriter"> &
   Pick<typeof cosigner, "Cosigner"> &
   Pick<typeof lock, "BucketLock"> &
-  Pick<typeof ledger, "Ledger" | "APPEND_RECORDS_MAX" | "PLACE_RETENTION_MS" | "POOL_RECORDS_MAX"> &
-  Pick<typeof publish, "publish"> &
-  Pick<typeof recheck, "recheck"> &
+  Pick<typeof ledger, "APPEND_RECORDS_MAX" | "PLACE_RETENTION_MS" | "POOL_RECORDS_MAX"> &
+  Pick<typeof ledgerwriter, "LedgerWriter"> &
   Pick<typeof fault, "Fault"> &
   Pick<typeof note, "formatVerifierKey" | "makeNoteKey"> &
   Pick<typeof policy, "parsePolicy"> &
@@ -49,12 +49,12 @@ export const SMALL_LIMITS: readonly Change[] = [
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 const ENTRY = `
-  export { Anchorer, readNewestAnchor } from "./durable/anchor.ts";
+  export { Anchorer } from "./durable/anchor.ts";
+  export { AnchorWriter } from "./durable/anchorwriter.ts";
   export { Cosigner } from "./durable/cosigner.ts";
   export { BucketLock } from "./durable/lock.ts";
-  export { APPEND_RECORDS_MAX, Ledger, PLACE_RETENTION_MS, POOL_RECORDS_MAX } from "./durable/ledger.ts";
-  export { publish } from "./durable/publish.ts";
-  export { recheck } from "./durable/recheck.ts";
+  export { APPEND_RECORDS_MAX, PLACE_RETENTION_MS, POOL_RECORDS_MAX } from "./durable/ledger.ts";
+  export { LedgerWriter } from "./durable/ledgerwriter.ts";
   export { Fault } from "./src/tlog/fault.ts";
   export { formatVerifierKey, makeNoteKey } from "./src/tlog/note.ts";
   export { parsePolicy } from "./src/tlog/policy.ts";

@@ -93,6 +93,7 @@ function openSpool(store: BreakingStore, world: World): Spool {
     origin: ORIGIN,
     keys: world.trust.receiptKeys,
     append: records => store.step(() => world.ledger.append(records)),
+    report: () => {},
   });
 }
 
@@ -267,6 +268,7 @@ describe("the spool", () => {
       origin: ORIGIN,
       keys: world.trust.receiptKeys,
       append: async records => records.map(() => ({ refused: "busy", reason: "too much" })),
+      report: () => {},
     });
     expect(await spool.drain()).toBe(true);
     expect(store.in("spool")).toHaveLength(1);

@@ -1,0 +1,219 @@
+// The writer of one ledger, whole: the ledger with its spool, and the alarm by which everything follows that nobody
+// waits for. Whatever is durable here gets published, let go of in its time and brought to the anchor writer's
+// notice: before a record can become durable, an alarm is set, and no alarm comes to rest while something is left.
+import type { TrustedKey } from "../src/receipt/key.ts";
+import type { Placement } from "../src/receipt/placement.ts";
+import type { Control } from "../src/receipt/record.ts";
+import type { AnchorStatus, LedgerStatus } from "../src/receipt/status.ts";
+import type { TrustedLedger } from "../src/receipt/trust.ts";
+import { Fault } from "../src/tlog/fault.ts";
+import type { Sha256 } from "../src/tlog/hash.ts";
+import type { NoteSigner } from "../src/tlog/note.ts";
+import type { Alarm } from "./alarm.ts";
+import { type AlertLimits, listAlerts } from "./alerts.ts";
+import { readNewestAnchor } from "./anchor.ts";
+import type { Archive } from "./archive.ts";
+import { type Identity, Ledger } from "./ledger.ts";
+import { publish } from "./publish.ts";
+import { recheck } from "./recheck.ts";
+import { retire } from "./retention.ts";
+import { Spool, type SpoolStore } from "./spool.ts";
+import type { Sql } from "./sql.ts";
+
+/** The anchor writer, as a ledger sees it. */
+export interface AnchorPort {
+  status(): Promise<AnchorStatus>;
+  /** Sees to it that an anchor is written before long. @param grown how much a ledger has published by now. */
+  arm(grown: { readonly ledger: string; readonly published: number }): Promise<void>;
+}
+
+export interface LedgerWriterOptions {
+  readonly issuer: string;
+  /** The ledger's name and origin, and the keys of its checkpoints. */
+  readonly ledger: TrustedLedger;
+  readonly identity: Identity;
+  /** The checkpoint key. */
+  readonly signer: NoteSigner;
+  /** The keys of the promises that wait in the spool. */
+  readonly receiptKeys: readonly TrustedKey[];
+  readonly anchorKeys: readonly TrustedKey[];
+  /** How long entries stay in the archive, in ms; for ever when it is left out. */
+  readonly retentionMs?: number | undefined;
+  readonly alerts: AlertLimits;
+
+  readonly sql: Sql;
+  /** Answers when everything that was committed is durable. */
+  readonly sync: () => Promise<void>;
+  readonly alarm: Alarm;
+  readonly archive: Archive;
+  readonly spool: SpoolStore;
+  readonly anchors: Archive;
+  readonly anchorWriter: AnchorPort;
+  /** The ledger's clock, in ms of Unix time. */
+  readonly now: () => number;
+  readonly random: (bytes: number) => Uint8Array;
+  /** The platform's own SHA-256, if it has one. */
+  readonly sha256?: Sha256;
+  /** Resolves after whatever else is already waiting to append has been let in. */
+  readonly breathe: () => Promise<void>;
+  /** Tells a person of what has failed and is tried again. */
+  readonly report: (what: string, error: unknown) => void;
+}
+
+/** How long after an append its publication is due, in ms: one checkpoint a second at the most. */
+const PUBLISH_DELAY_MS = 1000;
+
+/** How long to wait after a publication that failed, in ms. */
+const RETRY_DELAY_MS = 10_000;
+
+/** How often a ledger looks into its spool while nobody has told it that there is something, in ms. */
+const SPOOL_LOOK_MS = 10_000;
+
+export class LedgerWriter {
+  readonly #options: LedgerWriterOptions;
+  readonly #ledger: Ledger;
+  readonly #spool: Spool;
+  /** When the spool is due to be looked into; 0 for at once. */
+  #lookAt = 0;
+  /** Whether an alarm is known to be set. */
+  #armed = false;
+
+  constructor(options: LedgerWriterOptions) {
+    this.#options = options;
+    this.#ledger = openLedger(options);
+    const { name, origin } = options.ledger;
+    this.#spool = new Spool({
+      ...{ name, origin, keys: options.receiptKeys, store: options.spool, report: options.report },
+      append: async records => {
+        const placements = await this.#ledger.append(records);
+        await options.sync();
+        return placements;
+      },
+    });
+  }
+
+  /** Whether it takes no records, because of a contradiction that only a person can resolve. */
+  get halted(): boolean {
+    return this.#ledger.halted !== undefined;
+  }
+
+  /** As `Ledger.append`. */
+  async append(records: readonly string[]): Promise<Placement[]> {
+    // Before as well as after: whatever becomes durable here, an alarm is set that will publish it.
+    await this.#arm();
+    const placements = await this.#ledger.append(records);
+    await this.#arm();
+    return placements;
+  }
+
+  /** As `Ledger.control`. */
+  async control(control: Control): Promise<Placement> {
+    await this.#arm();
+    const placement = await this.#ledger.control(control);
+    await this.#arm();
+    return placement;
+  }
+
+  /** As `Ledger.find`. */
+  find(jti: string): Promise<string[]> {
+    return this.#ledger.find(jti);
+  }
+
+  async status(): Promise<LedgerStatus> {
+    await this.#ledger.check();
+    // An instance that has not looked into the spool yet does so before long.
+    if (this.#lookAt === 0) await this.#arm();
+    const { store, halted } = this.#ledger;
+    const { alerts, now } = this.#options;
+    return {
+      size: store.head().frontier.size,
+      published: store.published(),
+      minimum: store.retention().minimum,
+      ...(halted && { halted: { code: halted.code, reason: halted.message } }),
+      alerts: listAlerts(store, this.#spool.state, alerts, now()),
+    };
+  }
+
+  /** Has the spool looked into soon: something was put there. */
+  async wake(): Promise<void> {
+    if (this.#lookAt === 0 && this.#armed) return;
+    this.#lookAt = 0;
+    this.#armed = true;
+    await this.#setAlarm(PUBLISH_DELAY_MS);
+  }
+
+  /** What the alarm calls. It never rejects but when no alarm can be set. */
+  async onAlarm(): Promise<void> {
+    // Set again first: whatever happens below, somebody will look again; at the latest after the next append.
+    this.#armed = false;
+    await this.#setAlarm(RETRY_DELAY_MS);
+    this.#armed = true;
+    const { alarm, now, report, ledger } = this.#options;
+    // A clock that was put back meanwhile makes it due as well: it may be weeks until then.
+    const waitMs = this.#lookAt - now();
+    const looked = waitMs <= 0 || waitMs > SPOOL_LOOK_MS;
+    let more: boolean;
+    try {
+      more = await this.#work(looked);
+    } catch (error) {
+      if (error instanceof Fault) this.#ledger.halt(error);
+      report(`publishing ledger "${ledger.name}"`, error);
+      return;
+    }
+    const { store } = this.#ledger;
+    if (more || store.published() !== store.head().frontier.size || this.#lookAt === 0) {
+      await this.#setAlarm(PUBLISH_DELAY_MS);
+    } else if (!looked) {
+      // Before it comes to rest, it looks whether something was put into the spool meanwhile.
+      await this.#setAlarm(Math.min(this.#lookAt - now(), SPOOL_LOOK_MS));
+    } else {
+      this.#armed = false;
+      await alarm.clear();
+    }
+  }
+
+  /** Everything that is due. @returns whether there is more of it. */
+  async #work(look: boolean): Promise<boolean> {
+    const { archive, anchorWriter, ledger, retentionMs, signer } = this.#options;
+    const { name, origin } = ledger;
+    const { store } = this.#ledger;
+    await this.#ledger.check();
+    if (look) await this.#drain();
+    if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
+    await publish({ store, archive, name, origin, signer });
+    const isPruning = this.#ledger.prune();
+    await anchorWriter.arm({ ledger: name, published: store.published() });
+    if (retentionMs === undefined) return isPruning;
+    return (await retire({ ledger: this.#ledger, archive, name, retentionMs })) || isPruning;
+  }
+
+  async #drain(): Promise<void> {
+    this.#lookAt = this.#options.now() + SPOOL_LOOK_MS;
+    // One that has halted takes nothing: what waits is only looked at, and now and then.
+    if (this.#ledger.halted !== undefined) await this.#spool.look();
+    else if (await this.#spool.drain()) this.#lookAt = 0;
+  }
+
+  async #arm(): Promise<void> {
+    if (this.#armed) return;
+    if ((await this.#options.alarm.get()) === null) await this.#setAlarm(PUBLISH_DELAY_MS);
+    this.#armed = true;
+  }
+
+  #setAlarm(delayMs: number): Promise<void> {
+    return this.#options.alarm.set(this.#options.now() + delayMs);
+  }
+}
+
+/** The ledger, and all that its storage is compared with. */
+function openLedger(options: LedgerWriterOptions): Ledger {
+  const { anchorKeys, anchors, anchorWriter, archive, issuer, ledger } = options;
+  const { sql, identity, now, random, sha256, breathe } = options;
+  const published = async (path: string) => (await archive.get(`${ledger.name}/${path}`))?.bytes;
+  const newestAnchor = async () => readNewestAnchor(anchors, (await anchorWriter.status()).latest);
+  return new Ledger({
+    ...{ sql, issuer, origin: ledger.origin, identity, published, now, random, breathe },
+    ...(sha256 && { sha256 }),
+    recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys }),
+  });
+}

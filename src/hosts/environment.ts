@@ -1,0 +1,246 @@
+// What the environment of an edge says, read in the same way on every platform: the policy, the secrets, and what
+// follows from both. Whatever a platform has of its own (storage, buckets, alarms) is passed in as a port.
+import { createHash } from "node:crypto";
+import type { Alarm } from "../../durable/alarm.ts";
+import { Anchorer, type AnchorOptions } from "../../durable/anchor.ts";
+import { AnchorWriter } from "../../durable/anchorwriter.ts";
+import type { Archive } from "../../durable/archive.ts";
+import { Cosigner } from "../../durable/cosigner.ts";
+import { type AnchorPort, LedgerWriter } from "../../durable/ledgerwriter.ts";
+import { BucketLock, type Lock, type LockedBucket, ObjectLock, plainLock } from "../../durable/lock.ts";
+import { ObjectLockStore } from "../../durable/objectlock.ts";
+import type { SpoolStore } from "../../durable/spool.ts";
+import type { Sql } from "../../durable/sql.ts";
+import { requestTimestamp } from "../../durable/timestamper.ts";
+import { VaultWriter } from "../../durable/vaultwriter.ts";
+import { type Policy, parsePolicy } from "../edge/policy.ts";
+import { importSigningKey, type SigningKey } from "../receipt/key.ts";
+import type { Trust } from "../receipt/trust.ts";
+import { decodeBase64 } from "../tlog/base64.ts";
+import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../tlog/note.ts";
+
+/** What an edge is told in confidence. */
+export interface Secrets {
+  readonly RECEIPT_KEY: string;
+  readonly CHECKPOINT_KEY: string;
+  readonly ANCHOR_KEY: string;
+  readonly OPERATOR_TOKEN_SHA256?: string;
+  /** May read the anchor bucket's lock rules, and nothing else. */
+  readonly LOCK_API_TOKEN?: string;
+  readonly ANCHOR_S3_KEY_ID?: string;
+  readonly ANCHOR_S3_SECRET?: string;
+}
+
+/** The names of all secrets; the compiler sees to it that none is left out. */
+export const SECRET_NAMES = Object.keys({
+  RECEIPT_KEY: true,
+  CHECKPOINT_KEY: true,
+  ANCHOR_KEY: true,
+  OPERATOR_TOKEN_SHA256: true,
+  LOCK_API_TOKEN: true,
+  ANCHOR_S3_KEY_ID: true,
+  ANCHOR_S3_SECRET: true,
+} satisfies Record<keyof Secrets, true>);
+
+/** What the environment says, checked: the policy, the keys, and what others are told to trust. */
+export interface Environment {
+  readonly policy: Policy;
+  readonly secrets: Secrets;
+  readonly receiptKey: SigningKey;
+  readonly anchorKey: SigningKey;
+  /** Signs the checkpoints of a ledger: one key, under each ledger's origin as its name. */
+  readonly signerOf: (origin: string) => NoteSigner;
+  readonly trust: Trust;
+}
+
+const DAY_MS = 24 * 3600 * 1000;
+
+/**
+ * @param vars what wrangler.toml says in [vars], and nothing else.
+ * @throws Error or Fault that names the setting or the secret.
+ */
+export async function openEnvironment(vars: unknown, secrets: Secrets): Promise<Environment> {
+  const policy = parsePolicy(vars);
+  const receiptKey = await importSigningKey(secrets.RECEIPT_KEY, "RECEIPT_KEY");
+  const checkpointKey = await importSigningKey(secrets.CHECKPOINT_KEY, "CHECKPOINT_KEY");
+  const anchorKey = await importSigningKey(secrets.ANCHOR_KEY, "ANCHOR_KEY");
+  const signerOf = (origin: string): NoteSigner => ({
+    key: makeNoteKey(origin, ED25519, checkpointKey.publicKey),
+    sign: checkpointKey.sign,
+  });
+  const trust: Trust = {
+    issuer: policy.issuer,
+    ledgers: policy.ledgers.map(({ name, origin }) => ({ name, origin, keys: [signerOf(origin).key] })),
+    anchorKeys: [anchorKey.publicJwk],
+    receiptKeys: [receiptKey.publicJwk],
+    ...(policy.anchor.timestamp && {
+      timestampers: policy.anchor.timestamp.certificates.map(text => decodeBase64(text)),
+    }),
+  };
+  return { policy, secrets, receiptKey, anchorKey, signerOf, trust };
+}
+
+/** Where the anchors lie. @param bucket the platform's own bucket for them. @throws Error that names what is missing. */
+export function openAnchorStore({ policy, secrets }: Environment, bucket: Archive): Archive {
+  const { s3 } = policy.anchor;
+  return s3?.role === "store" ? openObjectLock(secrets, s3) : bucket;
+}
+
+function openObjectLock(secrets: Secrets, s3: NonNullable<Policy["anchor"]["s3"]>): ObjectLockStore {
+  const { ANCHOR_S3_KEY_ID: accessKeyId, ANCHOR_S3_SECRET: secretAccessKey } = secrets;
+  if (!accessKeyId || !secretAccessKey) {
+    throw new Error("vars.anchor.s3 needs the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET");
+  }
+  return new ObjectLockStore({
+    url: s3.url,
+    region: s3.region,
+    ...{ accessKeyId, secretAccessKey },
+    retentionMs: s3.retention_days * DAY_MS,
+    now: Date.now,
+    fetch: request => fetch(request),
+  });
+}
+
+/** The lock of the platform's own bucket for anchors, as far as an edge may know of it. @throws Error */
+export function openLock({ policy, secrets }: Environment, bucket: LockedBucket, sql: Sql): Lock {
+  const { lock } = policy;
+  const rulesUrl = lock?.rules_url;
+  const token = secrets.LOCK_API_TOKEN;
+  if ((rulesUrl === undefined) !== !token) {
+    throw new Error("vars.lock.rules_url and the secret LOCK_API_TOKEN are of no use without each other");
+  }
+  if (rulesUrl === undefined || !token) return plainLock(lock?.local ? "local" : "none");
+  return new BucketLock({
+    ...{ sql, bucket, rulesUrl, token },
+    retentionSeconds: (lock!.retention_days ?? Number.POSITIVE_INFINITY) * (DAY_MS / 1000),
+    now: Date.now,
+    fetch: (url, init) => fetch(url, init),
+  });
+}
+
+/** What every writer is given by its platform. */
+interface Ports {
+  readonly sql: Sql;
+  readonly alarm: Alarm;
+}
+
+export interface LedgerPorts extends Ports {
+  readonly sync: () => Promise<void>;
+  readonly archive: Archive;
+  readonly spool: SpoolStore;
+  /** The platform's own bucket for anchors. */
+  readonly anchors: Archive;
+  readonly anchorWriter: AnchorPort;
+  readonly breathe: () => Promise<void>;
+}
+
+/** @throws Error when the policy names no such ledger, or something for it is missing. */
+export function openLedgerWriter(environment: Environment, name: string, ports: LedgerPorts): LedgerWriter {
+  const { policy, receiptKey, signerOf, trust } = environment;
+  const ledger = trust.ledgers.find(each => each.name === name);
+  if (ledger === undefined) throw new Error(`ledger: the policy names no ledger "${name}"`);
+  const { retention_days: days } = policy.ledgers.find(each => each.name === name)!;
+  const signer = signerOf(ledger.origin);
+  return new LedgerWriter({
+    ...ports,
+    anchors: openAnchorStore(environment, ports.anchors),
+    issuer: policy.issuer,
+    ...{ ledger, signer },
+    identity: {
+      receipt: receiptKey.kid,
+      checkpoint: formatVerifierKey(signer.key),
+      policy: policy.hash,
+    },
+    receiptKeys: trust.receiptKeys,
+    anchorKeys: trust.anchorKeys,
+    retentionMs: days === undefined ? undefined : days * DAY_MS,
+    alerts: policy.alerts,
+    now: Date.now,
+    random: randomBytes,
+    sha256: bytes => new Uint8Array(createHash("sha256").update(bytes).digest()),
+    report,
+  });
+}
+
+export interface AnchorPorts extends Ports {
+  readonly archive: Archive;
+  readonly spool: SpoolStore;
+  /** The platform's own bucket for anchors, and its lock. */
+  readonly anchors: Archive;
+  readonly lock: Lock;
+  /** Has a ledger look into its spool soon. */
+  readonly wake: (ledger: string) => Promise<void>;
+}
+
+/** @throws Error that names what is missing. */
+export function openAnchorWriter(environment: Environment, ports: AnchorPorts): AnchorWriter {
+  const { policy, anchorKey, trust } = environment;
+  const { archive, sql } = ports;
+  const { witnesses } = policy.anchor;
+  const anchorer = new Anchorer({
+    ...{ sql, archive },
+    ...openAnchorStores(environment, ports),
+    issuer: policy.issuer,
+    ledgers: trust.ledgers,
+    key: anchorKey,
+    now: Date.now,
+    ...(witnesses && {
+      cosigner: new Cosigner({
+        sql,
+        policy: witnesses.policy,
+        required: witnesses.required,
+        waitMs: witnesses.wait_ms,
+        fetch: (url, init) => fetch(url, init),
+      }),
+    }),
+    ...openTimestamps(environment),
+  });
+  return new AnchorWriter({
+    ...ports,
+    anchorer,
+    intervalMs: policy.anchor.interval_seconds * 1000,
+    entries: policy.anchor.entries,
+    ledgers: policy.ledgers.map(({ name }) => name),
+    now: Date.now,
+    report,
+  });
+}
+
+/** The store of the anchors and its lock, and the other stores that get them. @throws as openAnchorStore. */
+function openAnchorStores(
+  environment: Environment,
+  { anchors, lock }: AnchorPorts,
+): Pick<AnchorOptions, "anchors" | "lock" | "copies"> {
+  const { s3 } = environment.policy.anchor;
+  if (s3 === undefined) return { anchors, lock };
+  const archive = openObjectLock(environment.secrets, s3);
+  const objectLock = new ObjectLock(archive, Date.now);
+  if (s3.role === "store") return { anchors: archive, lock: objectLock };
+  return { anchors, lock, copies: [{ name: s3.url, archive, lock: objectLock }] };
+}
+
+function openTimestamps({ policy, trust }: Environment): Pick<AnchorOptions, "timestamps"> {
+  const { timestamp } = policy.anchor;
+  if (timestamp === undefined) return {};
+  const { every, required, url } = timestamp;
+  const options = {
+    url,
+    certificates: trust.timestampers!,
+    fetch: (url: string, init: RequestInit) => fetch(url, init),
+    random: randomBytes,
+  };
+  return { timestamps: { every, required, stamp: digest => requestTimestamp(digest, options) } };
+}
+
+export function openVaultWriter(policy: Policy, { sql, alarm }: Ports): VaultWriter {
+  return new VaultWriter({ sql, alarm, retentionMs: policy.vault.retention_days * DAY_MS, now: Date.now });
+}
+
+/** So many random bytes. */
+export function randomBytes(count: number): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(count));
+}
+
+function report(what: string, error: unknown): void {
+  console.error(`${what}:`, error);
+}
