@@ -1,6 +1,5 @@
 // The entries of one ledger, read in the order of their indexes: each stands where it says, names the entry
 // before it, and is not older than that one. On the way it keeps the exchanges that have no ending yet.
-
 import { readErased, readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
 import { isFinal, type Stage } from "../receipt/record.ts";

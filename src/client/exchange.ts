@@ -1,6 +1,5 @@
 // One exchange, made and verified: a request is sent, and the receipt of its response is held against what
 // was sent and what came back, as bytes on the wire.
-
 import { parseSeed } from "../receipt/disclosure.ts";
 import type { Receipt } from "../receipt/receipt.ts";
 import { parseReceipt, verifySignature } from "../receipt/receipt.ts";

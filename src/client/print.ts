@@ -1,25 +1,13 @@
 // How an answer looks: aligned lines for people, or one JSON document for programs; both say the same.
 // Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { isFinal, type Text } from "../receipt/record.ts";
-import type { Trust } from "../receipt/trust.ts";
 import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
-import { FAULT_CODES } from "../tlog/fault.ts";
-import { formatVerifierKey } from "../tlog/note.ts";
-import type { AuditReport, TimestampReport } from "./audit.ts";
-import type { PromiseReport } from "./awaited.ts";
-import type { Problem } from "./findings.ts";
-import type { Holding } from "./holding.ts";
-import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
-import type { PolicyExplanation, PolicyReading } from "./platform.ts";
-import { describeLock, type Stretch } from "./standing.ts";
+import type { Failure, Outcome } from "./outcome.ts";
 import type { TrustSource } from "./trust.ts";
-import type { LedgerReport } from "./walk.ts";
 
 /** One line: what it is about, and what it says. */
-type Row = readonly [label: string, text: string];
+export type Row = readonly [label: string, text: string];
 
 export interface Answer {
   readonly outcome: Outcome;
@@ -27,9 +15,6 @@ export interface Answer {
   /** The same, for programs. */
   readonly json: Readonly<Record<string, unknown>>;
 }
-
-/** How many exchanges without an ending, and further problems, are listed one by one. */
-const LIST_MAX = 10;
 
 const COLOURS = { proven: 32, wrong: 31, undecided: 33 } as const;
 
@@ -120,171 +105,6 @@ export function describeFailure(failure: Failure, where?: string): Answer {
   return { outcome, rows, json: { ...failure, ...(where !== undefined && { where }) } };
 }
 
-/** The file that an auditor keeps from one audit to the next. */
-export interface StateFile {
-  readonly file: string;
-  /** Whether it was not there yet. */
-  readonly isFirst: boolean;
-}
-
-export function describeAudit(
-  report: AuditReport,
-  archive: string,
-  source: TrustSource,
-  state?: StateFile,
-): Answer {
-  const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
-  const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
-  const rows: Row[] = [
-    ...describeOutcome(report),
-    ["archive", archive],
-    ["trust", describeSource(source)],
-    ...(state === undefined ? [] : [["state", describeState(state, report)] as const]),
-    ["anchors", `${anchors.count} hold${newest ?? ""}`],
-    ...describeTimestamps(anchors.timestamps),
-    ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
-    ...describeWitnesses(anchors.stretches),
-    ...ledgers.flatMap(describeLedger),
-    ...promises.map((promise): Row => ["promise", describePromise(promise)]),
-    ...report.holdings.map((holding): Row => ["receipt", describeHolding(holding)]),
-    ...unnamedOrigins.map(
-      (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
-    ),
-    ...problems.slice(1, 1 + LIST_MAX).map((problem): Row => ["also", describeProblem(problem)]),
-  ];
-  if (problemCount > 1 + LIST_MAX) rows.push(["also", `${problemCount - 1 - LIST_MAX} more problems`]);
-  return {
-    outcome,
-    rows,
-    json: {
-      archive,
-      trust: { from: source.from, origin: source.origin },
-      anchors,
-      ledgers: ledgers.map(({ open, ...ledger }) => ({
-        ...ledger,
-        open: open.length,
-        openFirst: open.slice(0, LIST_MAX),
-      })),
-      promises,
-      unnamedOrigins,
-      ...(report.holdings.length > 0 && { receipts: report.holdings }),
-      ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
-      problemCount,
-      problems: problems.map(({ fault, ...place }) => ({
-        ...place,
-        code: fault.code,
-        message: fault.message,
-        meaning: FAULT_CODES[fault.code],
-        ...pickDetail(fault),
-      })),
-    },
-  };
-}
-
-/** Nobody should take a first audit for one that went on: a mistyped name would hide what the archive has lost. */
-function describeState({ file, isFirst }: StateFile, { state }: AuditReport): string {
-  const begun = isFirst
-    ? `${file} was not there, so nothing was held against an earlier audit`
-    : `went on from ${file}`;
-  return `${begun}; ${state === undefined ? "it stays as it was" : "what was proven now is kept there"}`;
-}
-
-function describeHolding({ origin, index, at, coverage }: Holding): string {
-  const standing = {
-    anchored: "under an anchor",
-    published: "published, and under no anchor yet",
-    unpublished: "not published yet",
-  }[coverage];
-  return `index ${index} of ${origin}, taken at ${at}: ${standing}`;
-}
-
-/** Who has cosigned, where the trust document asks for anybody. */
-function describeWitnesses(stretches: readonly Stretch[]): Row[] {
-  const newest = stretches.at(-1);
-  if (newest?.quorum === undefined) return [];
-  const names = newest.witnesses.join(", ") || "nobody";
-  return [["witnesses", `${names}, since epoch ${newest.first}`]];
-}
-
-function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
-  if (timestamps === undefined) return [];
-  const { count, unknown, newest } = timestamps;
-  const last = newest && `, the newest of ${newest.time} by ${newest.by}, on epoch ${newest.epoch}`;
-  const others = unknown > 0 ? `; ${unknown} by authorities that your trust document does not name` : "";
-  return [["timestamps", `${count} hold${last ?? ""}${others}`]];
-}
-
-export function describeTrust(trust: Trust, source: TrustSource): Answer {
-  const ledgers = trust.ledgers.map(({ name, origin, keys }) => ({
-    name,
-    origin,
-    keys: keys.map(formatVerifierKey),
-  }));
-  const anchorKeys = trust.anchorKeys.map(({ kid }) => kid);
-  const receiptKeys = trust.receiptKeys.map(({ kid }) => kid);
-  const timestampers = (trust.timestampers ?? []).map(der => bytesToHex(sha256(der)));
-  const rows: Row[] = [
-    ["fetched", source.from],
-    ["issuer", trust.issuer],
-    ...ledgers.flatMap(({ name, origin, keys }): Row[] => [
-      [`ledger ${name}`, origin],
-      ...keys.map((key): Row => ["checkpoints", key]),
-    ]),
-    ...anchorKeys.map((kid): Row => ["anchors", kid]),
-    ...receiptKeys.map((kid): Row => ["receipts", kid]),
-    ...timestampers.map((print): Row => ["timestamps", `certificate with the SHA-256 ${print}`]),
-    ["note", "this is what the operator says of itself: compare the keys with what you were told elsewhere"],
-  ];
-  return {
-    outcome: "proven",
-    rows,
-    json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, timestampers, from: source.from },
-  };
-}
-
-export function describeBadPolicy(message: string, file: string): Answer {
-  return {
-    outcome: "wrong",
-    rows: [
-      ["wrong", message],
-      ["where", file],
-    ],
-    json: { message, where: file },
-  };
-}
-
-export function describePolicy({ hash, routes }: PolicyReading, file: string): Answer {
-  const rows: Row[] = [
-    ["valid", file],
-    ["hash", hash],
-    ["routes", routes.join(", ")],
-  ];
-  return { outcome: "proven", rows, json: { file, hash, routes } };
-}
-
-/** A request that would be refused is a wrong outcome: what was asked is whether the policy lets it in. */
-export function describeExplanation(
-  { hash }: PolicyReading,
-  explanation: PolicyExplanation,
-  request: string,
-): Answer {
-  const { passed, route, target, refusal, readings, isOwn } = explanation;
-  const rows: Row[] = [
-    [refusal ? "refused" : "passes", request],
-    ...(isOwn ? [["answer", "by Counterfoil itself: it is below the reserved prefix"] as const] : []),
-    ...(refusal ? [["answer", `${refusal.status}: ${refusal.error}`] as const] : []),
-    ...(route ? [["route", route.name] as const] : []),
-    ...(target === undefined ? [] : [["sent to", target] as const]),
-    ...passed.map(({ route, why }): Row => ["not", `${route}: another ${why}`]),
-    ...(readings ?? []).map((path): Row => ["read as", path]),
-    ...Object.entries(route ?? {})
-      .filter(([name]) => name !== "name")
-      .map(([name, value]): Row => [name, typeof value === "string" ? value : JSON.stringify(value)]),
-    ["policy", hash],
-  ];
-  return { outcome: refusal ? "wrong" : "proven", rows, json: { request, policy: hash, ...explanation } };
-}
-
 function describeExchange({ receipt }: Verdict): string {
   const { req, res, stage } = receipt.entry.record;
   if (req === undefined) return stage;
@@ -301,102 +121,10 @@ function showText(text: Text | undefined): string {
   return typeof text === "string" ? text : `(${text.length} bytes of SHA-256 ${text.sha256})`;
 }
 
-function describeSource({ from, origin }: TrustSource): string {
+export function describeSource({ from, origin }: TrustSource): string {
   if (origin === "given") return from;
   if (origin === "folder") return `${from}, from the archive itself; better give your own with --trust`;
   return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
-}
-
-function describeOutcome({ outcome, problems, promises, holdings }: AuditReport): Row[] {
-  const first = problems[0];
-  if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];
-  if (first === undefined) {
-    const open = promises.filter(({ state }) => state === "undecided").length;
-    const uncovered = holdings.filter(({ coverage }) => coverage !== "anchored").length;
-    const rest = [
-      ...(open === 0 ? [] : [`not whether ${open} of ${promises.length} promises was kept`]),
-      ...(uncovered === 0 ? [] : [`no anchor covers ${uncovered} of your receipts`]),
-    ];
-    const meaning =
-      "The anchors lag, this copy is older than the receipt, or the newest anchors were taken away.";
-    return [
-      [outcome, `all that was read holds together, but ${rest.join(", and ")}`],
-      ...(uncovered === 0 ? [] : [["meaning", meaning] as const]),
-    ];
-  }
-  const { fault } = first;
-  const rows: Row[] = [
-    [
-      outcome,
-      outcome === "wrong"
-        ? `${fault.code}: ${fault.message}`
-        : "nothing here is signed by a key that you trust",
-    ],
-    ["where", describePlace(first)],
-  ];
-  if (fault.expected !== undefined) rows.push(["expected", fault.expected]);
-  if (fault.found !== undefined) rows.push(["found", fault.found]);
-  return [...rows, ["meaning", FAULT_CODES[fault.code]]];
-}
-
-function describePlace({ path, ledger, epoch, fault }: Problem): string {
-  const parts = [
-    path,
-    ...(ledger === undefined ? [] : [`ledger ${ledger}`]),
-    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
-    ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
-  ];
-  return parts.join(", ");
-}
-
-function describePromise({ jti, step, by, state, index, doubt }: PromiseReport): string {
-  const code = doubt?.code === undefined ? "" : ` (${doubt.code})`;
-  const why = doubt === undefined ? "" : `${code}: ${doubt.reason}`;
-  return `${step} of ${jti}, by ${by}: ${state}${index === undefined ? "" : ` by entry ${index}`}${why}`;
-}
-
-function describeProblem(problem: Problem): string {
-  const { code, message } = problem.fault;
-  return `${code}: ${message}`;
-}
-
-function describeLedger(ledger: LedgerReport): Row[] {
-  const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
-    ledger;
-  const label = `ledger ${name}`;
-  const read =
-    entries === undefined
-      ? "entries were not read: only the operator's token opens them (--token FILE)"
-      : `${entries} entries read${newestAt === undefined ? "" : `, the newest of ${newestAt}`}`;
-  const loose = recomputed > anchored ? `; under no anchor yet: from index ${anchored} on` : "";
-  return [
-    [label, origin],
-    [
-      label,
-      `${published ?? "no"} entries published, ${recomputed} recomputed to a signed root, ${anchored} under an anchor${loose}`,
-    ],
-    ...(from === 0
-      ? []
-      : [[label, `read from index ${from} on; what is before was verified earlier`] as const]),
-    [label, read],
-    ...(pruned === 0
-      ? []
-      : [["pruned", `entries 0 to ${pruned - 1} of ${name}: their retention has ended`] as const]),
-    ...(erased === 0 ? [] : [["erased", `private values of ${erased} exchanges in ${name}`] as const]),
-    ...(open.length === 0 ? [] : [["note", describeOpen(open.length, name)] as const]),
-    ...open
-      .slice(0, LIST_MAX)
-      .map(
-        (exchange): Row => [
-          "no ending",
-          `index ${exchange.index}, ${exchange.stage} at ${exchange.at}, id ${exchange.jti}`,
-        ],
-      ),
-  ];
-}
-
-function describeOpen(count: number, ledger: string): string {
-  return `${count} exchanges in ledger ${ledger} have no ending on record: under way still, or broken off`;
 }
 
 function escapeCharacter(character: string): string {

@@ -1,0 +1,200 @@
+// How the report of an audit reads: in lines, and as JSON.
+import { FAULT_CODES } from "../tlog/fault.ts";
+import type { AuditReport, TimestampReport } from "./audit.ts";
+import type { PromiseReport } from "./awaited.ts";
+import type { Problem } from "./findings.ts";
+import type { Holding } from "./holding.ts";
+import { pickDetail } from "./outcome.ts";
+import { type Answer, describeSource, type Row } from "./print.ts";
+import { describeLock, type Stretch } from "./standing.ts";
+import type { TrustSource } from "./trust.ts";
+import type { LedgerReport } from "./walk.ts";
+
+/** How many exchanges without an ending, and further problems, are listed one by one. */
+const LIST_MAX = 10;
+
+/** The file that an auditor keeps from one audit to the next. */
+export interface StateFile {
+  readonly file: string;
+  /** Whether it was not there yet. */
+  readonly isFirst: boolean;
+}
+
+export function describeAudit(
+  report: AuditReport,
+  archive: string,
+  source: TrustSource,
+  state?: StateFile,
+): Answer {
+  const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
+  const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
+  const rows: Row[] = [
+    ...describeOutcome(report),
+    ["archive", archive],
+    ["trust", describeSource(source)],
+    ...(state === undefined ? [] : [["state", describeState(state, report)] as const]),
+    ["anchors", `${anchors.count} hold${newest ?? ""}`],
+    ...describeTimestamps(anchors.timestamps),
+    ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
+    ...describeWitnesses(anchors.stretches),
+    ...ledgers.flatMap(describeLedger),
+    ...promises.map((promise): Row => ["promise", describePromise(promise)]),
+    ...report.holdings.map((holding): Row => ["receipt", describeHolding(holding)]),
+    ...unnamedOrigins.map(
+      (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
+    ),
+    ...problems.slice(1, 1 + LIST_MAX).map((problem): Row => ["also", describeProblem(problem)]),
+  ];
+  if (problemCount > 1 + LIST_MAX) rows.push(["also", `${problemCount - 1 - LIST_MAX} more problems`]);
+  return {
+    outcome,
+    rows,
+    json: {
+      archive,
+      trust: { from: source.from, origin: source.origin },
+      anchors,
+      ledgers: ledgers.map(({ open, ...ledger }) => ({
+        ...ledger,
+        open: open.length,
+        openFirst: open.slice(0, LIST_MAX),
+      })),
+      promises,
+      unnamedOrigins,
+      ...(report.holdings.length > 0 && { receipts: report.holdings }),
+      ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
+      problemCount,
+      problems: problems.map(({ fault, ...place }) => ({
+        ...place,
+        code: fault.code,
+        message: fault.message,
+        meaning: FAULT_CODES[fault.code],
+        ...pickDetail(fault),
+      })),
+    },
+  };
+}
+
+/** Nobody should take a first audit for one that went on: a mistyped name would hide what the archive has lost. */
+function describeState({ file, isFirst }: StateFile, { state }: AuditReport): string {
+  const begun = isFirst
+    ? `${file} was not there, so nothing was held against an earlier audit`
+    : `went on from ${file}`;
+  return `${begun}; ${state === undefined ? "it stays as it was" : "what was proven now is kept there"}`;
+}
+
+function describeHolding({ origin, index, at, coverage }: Holding): string {
+  const standing = {
+    anchored: "under an anchor",
+    published: "published, and under no anchor yet",
+    unpublished: "not published yet",
+  }[coverage];
+  return `index ${index} of ${origin}, taken at ${at}: ${standing}`;
+}
+
+/** Who has cosigned, where the trust document asks for anybody. */
+function describeWitnesses(stretches: readonly Stretch[]): Row[] {
+  const newest = stretches.at(-1);
+  if (newest?.quorum === undefined) return [];
+  const names = newest.witnesses.join(", ") || "nobody";
+  return [["witnesses", `${names}, since epoch ${newest.first}`]];
+}
+
+function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
+  if (timestamps === undefined) return [];
+  const { count, unknown, newest } = timestamps;
+  const last = newest && `, the newest of ${newest.time} by ${newest.by}, on epoch ${newest.epoch}`;
+  const others = unknown > 0 ? `; ${unknown} by authorities that your trust document does not name` : "";
+  return [["timestamps", `${count} hold${last ?? ""}${others}`]];
+}
+
+function describeOutcome({ outcome, problems, promises, holdings }: AuditReport): Row[] {
+  const first = problems[0];
+  if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];
+  if (first === undefined) {
+    const open = promises.filter(({ state }) => state === "undecided").length;
+    const uncovered = holdings.filter(({ coverage }) => coverage !== "anchored").length;
+    const rest = [
+      ...(open === 0 ? [] : [`not whether ${open} of ${promises.length} promises was kept`]),
+      ...(uncovered === 0 ? [] : [`no anchor covers ${uncovered} of your receipts`]),
+    ];
+    const meaning =
+      "The anchors lag, this copy is older than the receipt, or the newest anchors were taken away.";
+    return [
+      [outcome, `all that was read holds together, but ${rest.join(", and ")}`],
+      ...(uncovered === 0 ? [] : [["meaning", meaning] as const]),
+    ];
+  }
+  const { fault } = first;
+  const rows: Row[] = [
+    [
+      outcome,
+      outcome === "wrong"
+        ? `${fault.code}: ${fault.message}`
+        : "nothing here is signed by a key that you trust",
+    ],
+    ["where", describePlace(first)],
+  ];
+  if (fault.expected !== undefined) rows.push(["expected", fault.expected]);
+  if (fault.found !== undefined) rows.push(["found", fault.found]);
+  return [...rows, ["meaning", FAULT_CODES[fault.code]]];
+}
+
+function describePlace({ path, ledger, epoch, fault }: Problem): string {
+  const parts = [
+    path,
+    ...(ledger === undefined ? [] : [`ledger ${ledger}`]),
+    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
+    ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
+  ];
+  return parts.join(", ");
+}
+
+function describePromise({ jti, step, by, state, index, doubt }: PromiseReport): string {
+  const code = doubt?.code === undefined ? "" : ` (${doubt.code})`;
+  const why = doubt === undefined ? "" : `${code}: ${doubt.reason}`;
+  return `${step} of ${jti}, by ${by}: ${state}${index === undefined ? "" : ` by entry ${index}`}${why}`;
+}
+
+function describeProblem(problem: Problem): string {
+  const { code, message } = problem.fault;
+  return `${code}: ${message}`;
+}
+
+function describeLedger(ledger: LedgerReport): Row[] {
+  const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
+    ledger;
+  const label = `ledger ${name}`;
+  const read =
+    entries === undefined
+      ? "entries were not read: only the operator's token opens them (--token FILE)"
+      : `${entries} entries read${newestAt === undefined ? "" : `, the newest of ${newestAt}`}`;
+  const loose = recomputed > anchored ? `; under no anchor yet: from index ${anchored} on` : "";
+  return [
+    [label, origin],
+    [
+      label,
+      `${published ?? "no"} entries published, ${recomputed} recomputed to a signed root, ${anchored} under an anchor${loose}`,
+    ],
+    ...(from === 0
+      ? []
+      : [[label, `read from index ${from} on; what is before was verified earlier`] as const]),
+    [label, read],
+    ...(pruned === 0
+      ? []
+      : [["pruned", `entries 0 to ${pruned - 1} of ${name}: their retention has ended`] as const]),
+    ...(erased === 0 ? [] : [["erased", `private values of ${erased} exchanges in ${name}`] as const]),
+    ...(open.length === 0 ? [] : [["note", describeOpen(open.length, name)] as const]),
+    ...open
+      .slice(0, LIST_MAX)
+      .map(
+        (exchange): Row => [
+          "no ending",
+          `index ${exchange.index}, ${exchange.stage} at ${exchange.at}, id ${exchange.jti}`,
+        ],
+      ),
+  ];
+}
+
+function describeOpen(count: number, ledger: string): string {
+  return `${count} exchanges in ledger ${ledger} have no ending on record: under way still, or broken off`;
+}

@@ -1,0 +1,66 @@
+// counterfoil trust: fetches the keys of an operator, to keep them.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import type { Command } from "commander";
+import type { Trust } from "../../receipt/trust.ts";
+import { formatVerifierKey } from "../../tlog/note.ts";
+import { type CommonOptions, examples, type Run } from "../command.ts";
+import type { Platform } from "../platform.ts";
+import type { Answer, Row } from "../print.ts";
+import { fetchTrust, type TrustSource } from "../trust.ts";
+
+export function addTrust(program: Command, run: Run): void {
+  program
+    .command("trust")
+    .summary("fetch an operator's trust document, to keep it")
+    .description(
+      "Fetches the keys that an operator says are his, so that later checks need not ask him. A summary goes to standard error.",
+    )
+    .argument("<url>", "the API, or its reserved prefix")
+    .option("-o, --output <file>", "write the document there instead of standard output")
+    .option("--json", "the summary as JSON")
+    .addHelpText("after", examples("counterfoil trust https://api.example.com -o trust.json"))
+    .action((url: string, options: { output?: string } & CommonOptions) =>
+      run.answer(options, url, true, platform => trustCommand(platform, url, options)),
+    );
+}
+
+/** Fetches a trust document, so that it can be kept. */
+export async function trustCommand(
+  platform: Platform,
+  where: string,
+  options: { readonly output?: string },
+): Promise<Answer> {
+  const source = await fetchTrust(platform, where);
+  if (options.output === undefined) await platform.writeOut(source.bytes);
+  else await platform.writeFile(options.output, source.bytes);
+  return describeTrust(source.trust, source);
+}
+
+export function describeTrust(trust: Trust, source: TrustSource): Answer {
+  const ledgers = trust.ledgers.map(({ name, origin, keys }) => ({
+    name,
+    origin,
+    keys: keys.map(formatVerifierKey),
+  }));
+  const anchorKeys = trust.anchorKeys.map(({ kid }) => kid);
+  const receiptKeys = trust.receiptKeys.map(({ kid }) => kid);
+  const timestampers = (trust.timestampers ?? []).map(der => bytesToHex(sha256(der)));
+  const rows: Row[] = [
+    ["fetched", source.from],
+    ["issuer", trust.issuer],
+    ...ledgers.flatMap(({ name, origin, keys }): Row[] => [
+      [`ledger ${name}`, origin],
+      ...keys.map((key): Row => ["checkpoints", key]),
+    ]),
+    ...anchorKeys.map((kid): Row => ["anchors", kid]),
+    ...receiptKeys.map((kid): Row => ["receipts", kid]),
+    ...timestampers.map((print): Row => ["timestamps", `certificate with the SHA-256 ${print}`]),
+    ["note", "this is what the operator says of itself: compare the keys with what you were told elsewhere"],
+  ];
+  return {
+    outcome: "proven",
+    rows,
+    json: { issuer: trust.issuer, ledgers, anchorKeys, receiptKeys, timestampers, from: source.from },
+  };
+}
