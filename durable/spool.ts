@@ -64,8 +64,11 @@ interface Waiting {
   readonly promise: AuditPromise;
 }
 
-/** How much of its key an object keeps that is set aside; a genuine one is shorter, and a hash of the bytes follows. */
-const REFUSED_NAME_LENGTH_MAX = 256;
+/**
+ * How much of its key an object keeps that is set aside; a genuine one is shorter, and a hash of the bytes follows. With
+ * that it is no longer than a filesystem can name.
+ */
+const REFUSED_NAME_LENGTH_MAX = 200;
 
 export class Spool {
   readonly #options: SpoolOptions;

@@ -7,6 +7,7 @@ import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parsePolicy } from "../src/edge/policy.ts";
 import { openKeySet, operatorTokenPath, readIfPresent, readOrMake } from "../src/hosts/keys.ts";
+import { lockState } from "../src/hosts/state.ts";
 import { startDemo } from "./demo.ts";
 import type { Workerd } from "./workerd.ts";
 
@@ -40,6 +41,7 @@ async function orUsage<T>(read: () => T | Promise<T>): Promise<T> {
 async function main(args: string[]): Promise<void> {
   const settings = parseSettings(args);
   if (settings === undefined) return console.log(USAGE);
+  await orUsage(() => lockState(settings.state));
   const issuer = await orUsage(() => claimIssuer(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
   const { readConfig } = await import("./config.ts");
@@ -114,8 +116,8 @@ function isUpstream(url: URL | null): boolean {
 
 /**
  * The URL to serve at, which nothing else serves at. It is also the issuer that receipts name, so a state
- * folder keeps the one that it began with; and because only one process can listen there, whatever is
- * stored in the folder has one writer.
+ * folder keeps the one that it began with. Only one process can listen there, so a workerd that has outlived its
+ * start script, and with it the lock on the folder, keeps others away still.
  */
 async function claimIssuer({ host, port, state }: Settings): Promise<URL> {
   const path = join(state, "issuer");

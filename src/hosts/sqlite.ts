@@ -1,11 +1,36 @@
-// The ledger's storage port over node:sqlite, which Node, Deno and Bun all have.
+// The storage port over node:sqlite, which Node, Deno and Bun all have.
 import { DatabaseSync } from "node:sqlite";
 import type { Sql, SqlRow } from "../../durable/sql.ts";
 
-/** Opens a database file (or `:memory:`). A transaction is on disk when it returns. */
-export function openSqlite(path: string): Sql {
-  const database = new DatabaseSync(path);
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+export interface Database extends Sql {
+  /** Moves what the log holds into the database file. What is asked afterwards fails. */
+  close(): void;
+}
+
+export interface SqliteOptions {
+  /** What is deleted is overwritten as well: for what somebody may have a right to have erased. */
+  readonly overwrite?: boolean;
+}
+
+/** How long to wait for another program that looks into the file, such as a backup, in ms. */
+const BUSY_WAIT_MS = 2000;
+
+/** To which size the log is cut after it had to grow beyond, in bytes; without that it would stay as large. */
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * Opens a database file (or `:memory:`), and makes it if there is none. A transaction is on disk when it returns.
+ * @throws Error that names the path; so do all calls of what is returned.
+ */
+export function openSqlite(path: string, { overwrite = false }: SqliteOptions = {}): Database {
+  const naming = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+    }
+  };
+  const database = naming(() => openDatabase(path, overwrite));
   const statements = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
   const prepare = (text: string) => {
     const known = statements.get(text) ?? database.prepare(text);
@@ -13,12 +38,12 @@ export function openSqlite(path: string): Sql {
     return known;
   };
   return {
-    all: (statement, ...values) => prepare(statement).all(...values) as SqlRow[],
+    all: (statement, ...values) => naming(() => prepare(statement).all(...values) as SqlRow[]),
     transaction(work) {
-      database.exec("BEGIN IMMEDIATE");
+      naming(() => database.exec("BEGIN IMMEDIATE"));
       try {
         const result = work();
-        database.exec("COMMIT");
+        naming(() => database.exec("COMMIT"));
         return result;
       } catch (error) {
         // A failed COMMIT may have ended the transaction already; the first error is the one that counts.
@@ -26,5 +51,24 @@ export function openSqlite(path: string): Sql {
         throw error;
       }
     },
+    close: () => database.close(),
   };
+}
+
+function openDatabase(path: string, overwrite: boolean): DatabaseSync {
+  const database = new DatabaseSync(path);
+  const set = (name: string, value: number | string) =>
+    Object.values(database.prepare(`PRAGMA ${name} = ${value}`).get() ?? {})[0];
+  set("busy_timeout", BUSY_WAIT_MS);
+  const mode = set("journal_mode", "WAL");
+  if (mode !== "wal" && path !== ":memory:") {
+    throw new Error(`expected a filesystem that can have a write-ahead log, found journal mode "${mode}"`);
+  }
+  set("synchronous", "FULL");
+  // On macOS fsync alone leaves it in the disk's own memory; elsewhere these change nothing.
+  set("fullfsync", 1);
+  set("checkpoint_fullfsync", 1);
+  set("journal_size_limit", LOG_BYTES_MAX);
+  if (overwrite) set("secure_delete", 1);
+  return database;
 }

@@ -77,6 +77,7 @@ describe("an edge that serves", () => {
   test("leaves no half-made file in its state", async () => {
     expect((await readdir(edge.state)).sort()).toEqual([
       "issuer",
+      "lock.sqlite",
       "operator-token",
       "secrets.json",
       "storage",
@@ -84,9 +85,8 @@ describe("an edge that serves", () => {
   });
 
   test("keeps a second edge away from its state", async () => {
-    const { port } = new URL(edge.url);
     await expect(startEdge({ state: edge.state })).rejects.toThrow(
-      `exit code 2: npm start: port ${port} of 127.0.0.1 is in use`,
+      `exit code 2: npm start: another process has the state folder ${edge.state}`,
     );
   });
 });
@@ -111,6 +111,15 @@ describe("the end of an edge", () => {
     const second = await start({ state });
     // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.
     expect(await nextIndex(second)).toBe(index + 2);
+  });
+
+  test("by the death of the start script leaves a workerd that keeps others away from its state", async () => {
+    const edge = await start();
+    await edge.kill("SIGKILL");
+    const { port } = new URL(edge.url);
+    await expect(startEdge({ state: edge.state })).rejects.toThrow(
+      `exit code 2: npm start: port ${port} of 127.0.0.1 is in use`,
+    );
   });
 
   test("leaves its address, its keys and its token for the next one", async () => {

@@ -1,0 +1,119 @@
+// The state folder of an edge that runs as one process on this machine: all that it must not lose, for its owner
+// alone. One process has it at a time, whatever runtime that runs on: SQLite's lock on `lock.sqlite` is the
+// system's, so it ends with the process, however that ends.
+//
+//   lock.sqlite             empty; its lock is what counts
+//   ledgers/<name>.sqlite   one ledger each
+//   vaults/<name>.sqlite    the vault beside each ledger
+//   anchors.sqlite          what the anchor writer remembers
+//   archive/, anchors/      the objects that would lie in two buckets elsewhere; keys are paths
+//   secrets.json, operator-token, issuer   see keys.ts and the start script
+//   storage/                local workerd's own stores, in a layout that is Miniflare's
+import { chmodSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type Folder, makeFolder, openFolder } from "./folder.ts";
+import { type Database, openSqlite, type SqliteOptions } from "./sqlite.ts";
+
+export interface State {
+  /** The absolute path of the folder. */
+  readonly path: string;
+  /** The database of a ledger, by its name in the policy; the same one however often it is asked for. */
+  ledger(name: string): Database;
+  vault(name: string): Database;
+  /** The database of the anchor writer. */
+  anchorer(): Database;
+  /** The stores that elsewhere are the buckets ARCHIVE and ANCHORS. */
+  readonly archive: Folder;
+  readonly anchors: Folder;
+  /** Closes every database, and lets others have the folder. */
+  close(): void;
+}
+
+/** What keeps other processes out of a state folder. */
+export interface StateLock {
+  release(): void;
+}
+
+/** A ledger's name, as a policy has it: it becomes the name of a file. */
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+/**
+ * Opens a state folder for an edge on Node, Deno or Bun, and makes it if there is none.
+ * @throws Error that names the folder and says why it cannot be had.
+ */
+export async function openState(path: string): Promise<State> {
+  const root = resolve(path);
+  const lock = await lockState(root);
+  try {
+    const folders = ["ledgers", "vaults", "archive", "anchors"].map(name => join(root, name));
+    for (const folder of folders) await makeFolder(folder);
+    const [ledgers, vaults, archive, anchors] = folders as [string, string, string, string];
+    const databases = new Map<string, Database>();
+    const open = (file: string, options?: SqliteOptions) => {
+      const known = databases.get(file) ?? openSqlite(file, options);
+      databases.set(file, known);
+      return known;
+    };
+    return {
+      path: root,
+      ledger: name => open(join(ledgers, fileOf(name))),
+      vault: name => open(join(vaults, fileOf(name)), { overwrite: true }),
+      anchorer: () => open(join(root, "anchors.sqlite")),
+      archive: await openFolder(archive),
+      anchors: await openFolder(anchors),
+      close() {
+        for (const database of databases.values()) database.close();
+        databases.clear();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/**
+ * Makes a state folder, if there is none, and keeps it for this process until it ends or lets go.
+ * @throws Error that names the folder, when another process has it, or others could write to it.
+ */
+export async function lockState(path: string): Promise<StateLock> {
+  await makeFolder(path);
+  if ((statSync(path).mode & 0o022) !== 0) {
+    throw new Error(`${path} can be written to by others than its owner: chmod go-w ${path}`);
+  }
+  const file = join(path, "lock.sqlite");
+  const database = takeLock(file, path);
+  // By its path: to open it here and close it again would drop the lock (POSIX record locks are of the process).
+  chmodSync(file, 0o600);
+  held.add(database);
+  return {
+    release() {
+      held.delete(database);
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+/** The locks of this process: a connection that nothing refers to would be collected, and its lock with it. */
+const held = new Set<DatabaseSync>();
+
+function takeLock(file: string, path: string): DatabaseSync {
+  const database = new DatabaseSync(file);
+  try {
+    // Nothing is ever written there, so nothing is to be rolled back.
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return database;
+  } catch (error) {
+    database.close();
+    const { message } = error as Error;
+    if (!message.includes("database is locked")) throw new Error(`${file}: ${message}`, { cause: error });
+    throw new Error(`another process has the state folder ${path}: end it first, or name another folder`);
+  }
+}
+
+function fileOf(name: string): string {
+  if (!NAME.test(name)) throw new Error(`state: expected a ledger's name, found ${JSON.stringify(name)}`);
+  return `${name}.sqlite`;
+}
