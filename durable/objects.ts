@@ -28,6 +28,7 @@ interface Bindings {
   readonly LEDGER: DurableObjectNamespace<LedgerObject>;
   readonly ANCHOR: DurableObjectNamespace<AnchorObject>;
   readonly VAULT: DurableObjectNamespace<VaultObject>;
+  /** Not there where the policy names other buckets, and nowhere else: `readEnvironment` sees to that. */
   readonly ARCHIVE: R2Bucket;
   readonly ANCHORS: R2Bucket;
 }
@@ -47,9 +48,19 @@ const NO_POLICY = new Set([
   } satisfies Record<keyof Bindings, true>),
 ]);
 
-/** What the environment says, checked. @throws as openEnvironment. */
-export function readEnvironment(env: Env): Promise<Environment> {
-  return openEnvironment(varsOf(env), env);
+/** What the environment says, checked. @throws as openEnvironment, and when a bucket is missing. */
+export async function readEnvironment(env: Env): Promise<Environment> {
+  const environment = await openEnvironment(varsOf(env), env);
+  const { archive, anchor } = environment.policy;
+  if (!env.ARCHIVE && archive.s3 === undefined) {
+    throw new Error("there is no bucket ARCHIVE: expected an R2 bucket of this name, or vars.archive.s3");
+  }
+  if (!env.ANCHORS && anchor.s3?.role !== "store") {
+    throw new Error(
+      'there is no bucket ANCHORS: expected an R2 bucket of this name, or vars.anchor.s3 with role = "store"',
+    );
+  }
+  return environment;
 }
 
 function varsOf(env: Env): Record<string, unknown> {

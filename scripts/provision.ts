@@ -79,10 +79,9 @@ async function main(args: string[]): Promise<void> {
 }
 
 function listGoals(config: Config, policy: Policy, state: string): Goal[] {
-  const archive = findBucket(config, "ARCHIVE");
   const anchors = findBucket(config, "ANCHORS");
   return [
-    bucketGoal(archive),
+    ...(policy.archive.s3 === undefined ? [bucketGoal(findBucket(config, "ARCHIVE"))] : []),
     bucketGoal(anchors),
     lockGoal(anchors, readTerm(policy.lock)),
     secretsGoal(state),
@@ -164,9 +163,10 @@ function secretsGoal(state: string): Goal {
 }
 
 /** The secrets of other services that the policy makes the worker need. They come last: all else is done by then. */
-function givenSecretsGoals({ lock, anchor }: Policy): Goal[] {
+function givenSecretsGoals({ lock, archive, anchor }: Policy): Goal[] {
   const needed = [
     ...(lock?.rules_url === undefined ? [] : ["LOCK_API_TOKEN"]),
+    ...(archive.s3 === undefined ? [] : ["ARCHIVE_S3_KEY_ID", "ARCHIVE_S3_SECRET"]),
     ...(anchor.s3 === undefined ? [] : ["ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"]),
   ];
   if (needed.length === 0) return [];
@@ -190,6 +190,8 @@ function givenSecretsGoals({ lock, anchor }: Policy): Goal[] {
 /** What each secret of another service is. */
 const GIVEN_SECRETS: Readonly<Record<string, string>> = {
   LOCK_API_TOKEN: "an API token of Cloudflare that may read R2, for vars.lock.rules_url",
+  ARCHIVE_S3_KEY_ID: "the id of an access key of the bucket of vars.archive.s3",
+  ARCHIVE_S3_SECRET: "the secret of that access key",
   ANCHOR_S3_KEY_ID: "the id of an access key of the bucket of vars.anchor.s3",
   ANCHOR_S3_SECRET: "the secret of that access key",
 };

@@ -170,7 +170,7 @@ function localVars(vars: Record<string, unknown>, issuer: string, upstream: stri
 
 /** The secrets that nobody can make up here: those of other services, from the environment. */
 function givenSecrets(): Record<string, string> {
-  const names = ["ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"] as const;
+  const names = ["ARCHIVE_S3_KEY_ID", "ARCHIVE_S3_SECRET", "ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"];
   return Object.fromEntries(names.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 

@@ -6,10 +6,10 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { basename } from "node:path";
-import { build } from "esbuild";
 import { convertV4MiniflareOptions, type Json, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import type { Config } from "./config.ts";
+import { bundleWorker } from "./worker.ts";
 
 export interface WorkerdOptions {
   readonly config: Config;
@@ -49,7 +49,7 @@ export async function startWorkerd({
       {
         ...workerOptions,
         name: config.name!,
-        modules: [{ type: "ESModule", path: "worker.js", contents: await bundle(config.main!) }],
+        modules: [{ type: "ESModule", path: "worker.js", contents: await bundleWorker(config.main!) }],
         bindings: bindings as Record<string, Json>,
         ...(servers && { serviceBindings: bindServers(servers) }),
         stripCfConnectingIp: false,
@@ -88,20 +88,4 @@ export async function findPort(host: string): Promise<number> {
   server.close();
   await once(server, "close");
   return port;
-}
-
-/** The worker as one module, resolved as wrangler resolves it. */
-async function bundle(entryPoint: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [entryPoint],
-    bundle: true,
-    write: false,
-    format: "esm",
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    mainFields: ["browser", "module", "main"],
-    external: ["cloudflare:*", "node:*"],
-    logLevel: "silent",
-  });
-  return outputFiles[0]!.text;
 }

@@ -31,6 +31,13 @@ const Host = v.pipe(
   ),
 );
 
+/** A bucket of an S3 service. */
+const BUCKET_KEYS = {
+  /** The bucket's URL, path-style. */
+  url: v.pipe(HttpUrl, v.regex(/[^/]$/, "expected the URL of a bucket, without a slash at its end")),
+  region: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/)), "us-east-1"),
+};
+
 /** A limit that a policy may lower, but not raise. */
 const lowerable = (most: number) => v.optional(Count(1, most), most);
 
@@ -140,6 +147,14 @@ const PolicySchema = v.strictObject({
     }),
     {},
   ),
+  /** Where ledgers publish, if not in the platform's own bucket. */
+  archive: v.optional(
+    v.strictObject({
+      /** A bucket whose keys are the secrets ARCHIVE_S3_KEY_ID and ARCHIVE_S3_SECRET. */
+      s3: v.optional(v.strictObject(BUCKET_KEYS)),
+    }),
+    {},
+  ),
   anchor: v.optional(
     v.strictObject({
       interval_seconds: v.optional(Count(1, 86_400), 60),
@@ -148,9 +163,7 @@ const PolicySchema = v.strictObject({
       /** A bucket under S3 Object Lock; its keys are the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET. */
       s3: v.optional(
         v.strictObject({
-          /** The bucket's URL. */
-          url: v.pipe(HttpUrl, v.regex(/[^/]$/, "expected the URL of a bucket, without a slash at its end")),
-          region: v.optional(v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,64}$/)), "us-east-1"),
+          ...BUCKET_KEYS,
           retention_days: Count(1, 36_500),
           /** `copy`: every anchor goes there as well; `store`: the anchors lie there and nowhere else. */
           role: v.optional(v.picklist(["copy", "store"]), "copy"),
@@ -310,8 +323,8 @@ function refuse(key: string, reason: string): never {
   throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
 }
 
-/** Anchors, their lock and alerts rule no exchange; whatever else there is does, and whatever is yet to come. */
-function hashRules({ anchor, lock, alerts, ...rules }: Rules): string {
+/** What is published where, and alerts, rule no exchange; whatever else there is does, and whatever is yet to come. */
+function hashRules({ archive, anchor, lock, alerts, ...rules }: Rules): string {
   return bytesToHex(sha256(new TextEncoder().encode(formatSorted(rules)))).slice(0, 8);
 }
 

@@ -5,7 +5,7 @@ import { type App, createApp } from "../edge/app.ts";
 import type { ClientCertificate } from "../edge/certificate.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
-import { openAnchorStore, randomBytes } from "./environment.ts";
+import { openAnchorStore, openArchive, randomBytes } from "./environment.ts";
 import { bucketArchive, bucketSpool } from "./stores.ts";
 
 export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";
@@ -89,7 +89,10 @@ function certificateOf(
 async function start(env: Env): Promise<App> {
   const environment = await readEnvironment(env);
   const { policy, trust, receiptKey } = environment;
-  const archive = bucketArchive(env.ARCHIVE);
+  const { archive, spool } = openArchive(environment, {
+    archive: bucketArchive(env.ARCHIVE),
+    spool: bucketSpool(env.ARCHIVE),
+  });
   const anchors = openAnchorStore(environment, bucketArchive(env.ANCHORS));
   return createApp({
     policy,
@@ -106,12 +109,12 @@ async function start(env: Env): Promise<App> {
     anchorStatus: () => anchorObject(env).status(),
     spool: {
       put: (path, promise) => putImmutable(archive, path, new TextEncoder().encode(promise)),
-      holds: async prefix => (await bucketSpool(env.ARCHIVE).list(prefix, 1)).length > 0,
+      holds: async prefix => (await spool.list(prefix, 1)).length > 0,
       async wake(name) {
         await Promise.all([anchorObject(env).arm(), env.LEDGER.get(env.LEDGER.idFromName(name)).wake()]);
       },
     },
-    operatorTokenSha256: env.OPERATOR_TOKEN_SHA256,
+    operatorTokenSha256: env.OPERATOR_TOKEN_SHA256 || undefined,
     platform,
     sources: { now: Date.now, random: randomBytes },
   });

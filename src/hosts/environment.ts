@@ -9,6 +9,7 @@ import { Cosigner } from "../../durable/cosigner.ts";
 import { type AnchorPort, LedgerWriter } from "../../durable/ledgerwriter.ts";
 import { BucketLock, type Lock, type LockedBucket, ObjectLock, plainLock } from "../../durable/lock.ts";
 import { ObjectLockStore } from "../../durable/objectlock.ts";
+import { S3Archive } from "../../durable/s3archive.ts";
 import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { requestTimestamp } from "../../durable/timestamper.ts";
@@ -27,6 +28,8 @@ export interface Secrets {
   readonly OPERATOR_TOKEN_SHA256?: string;
   /** May read the anchor bucket's lock rules, and nothing else. */
   readonly LOCK_API_TOKEN?: string;
+  readonly ARCHIVE_S3_KEY_ID?: string;
+  readonly ARCHIVE_S3_SECRET?: string;
   readonly ANCHOR_S3_KEY_ID?: string;
   readonly ANCHOR_S3_SECRET?: string;
 }
@@ -38,6 +41,8 @@ export const SECRET_NAMES = Object.keys({
   ANCHOR_KEY: true,
   OPERATOR_TOKEN_SHA256: true,
   LOCK_API_TOKEN: true,
+  ARCHIVE_S3_KEY_ID: true,
+  ARCHIVE_S3_SECRET: true,
   ANCHOR_S3_KEY_ID: true,
   ANCHOR_S3_SECRET: true,
 } satisfies Record<keyof Secrets, true>);
@@ -78,6 +83,24 @@ export async function openEnvironment(vars: unknown, secrets: Secrets): Promise<
     }),
   };
   return { policy, secrets, receiptKey, anchorKey, signerOf, trust };
+}
+
+/** Where ledgers publish, and where records wait that a ledger could not take. */
+export interface Archives {
+  readonly archive: Archive;
+  readonly spool: SpoolStore;
+}
+
+/** The archive that the policy names, or else the platform's own. @throws Error that names what is missing. */
+export function openArchive({ policy, secrets }: Environment, { archive, spool }: Archives): Archives {
+  const { s3 } = policy.archive;
+  if (s3 === undefined) return { archive, spool };
+  const { ARCHIVE_S3_KEY_ID: accessKeyId, ARCHIVE_S3_SECRET: secretAccessKey } = secrets;
+  if (!accessKeyId || !secretAccessKey) {
+    throw new Error("vars.archive.s3 needs the secrets ARCHIVE_S3_KEY_ID and ARCHIVE_S3_SECRET");
+  }
+  const store = new S3Archive({ ...s3, accessKeyId, secretAccessKey, fetch: request => fetch(request) });
+  return { archive: store, spool: store };
 }
 
 /** Where the anchors lie. @param bucket the platform's own bucket for them. @throws Error that names what is missing. */
@@ -124,10 +147,8 @@ interface Ports {
   readonly alarm: Alarm;
 }
 
-export interface LedgerPorts extends Ports {
+export interface LedgerPorts extends Ports, Archives {
   readonly sync: () => Promise<void>;
-  readonly archive: Archive;
-  readonly spool: SpoolStore;
   /** The platform's own bucket for anchors. */
   readonly anchors: Archive;
   readonly anchorWriter: AnchorPort;
@@ -143,6 +164,7 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
   const signer = signerOf(ledger.origin);
   return new LedgerWriter({
     ...ports,
+    ...openArchive(environment, ports),
     anchors: openAnchorStore(environment, ports.anchors),
     issuer: policy.issuer,
     ...{ ledger, signer },
@@ -162,9 +184,7 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
   });
 }
 
-export interface AnchorPorts extends Ports {
-  readonly archive: Archive;
-  readonly spool: SpoolStore;
+export interface AnchorPorts extends Ports, Archives {
   /** The platform's own bucket for anchors, and its lock. */
   readonly anchors: Archive;
   readonly lock: Lock;
@@ -175,7 +195,8 @@ export interface AnchorPorts extends Ports {
 /** @throws Error that names what is missing. */
 export function openAnchorWriter(environment: Environment, ports: AnchorPorts): AnchorWriter {
   const { policy, anchorKey, trust } = environment;
-  const { archive, sql } = ports;
+  const { sql } = ports;
+  const { archive, spool } = openArchive(environment, ports);
   const { witnesses } = policy.anchor;
   const anchorer = new Anchorer({
     ...{ sql, archive },
@@ -197,7 +218,7 @@ export function openAnchorWriter(environment: Environment, ports: AnchorPorts): 
   });
   return new AnchorWriter({
     ...ports,
-    anchorer,
+    ...{ anchorer, spool },
     intervalMs: policy.anchor.interval_seconds * 1000,
     entries: policy.anchor.entries,
     ledgers: policy.ledgers.map(({ name }) => name),
