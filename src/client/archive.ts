@@ -43,15 +43,15 @@ export function openRemoteArchive(platform: Platform, prefix: string, token: str
   };
 }
 
-/** An archive in a folder, with the same paths. */
-export function openFolderArchive(platform: Platform, folder: string): Archive {
+/** An archive in a folder, with the same paths. @param holdsEntries whether its entries are to be read. */
+export function openFolderArchive(platform: Platform, folder: string, holdsEntries = true): Archive {
   const listEpochs = async () => {
     const names = (await platform.listFolder(`${folder}/anchors`)) ?? [];
     return new Set(names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number));
   };
   return {
     get: path => platform.readFile(`${folder}/${path}`),
-    holdsEntries: true,
+    holdsEntries,
     listEpochs,
     async newestEpoch() {
       const epochs = [...(await listEpochs())];

@@ -1,16 +1,20 @@
 // How the report of an audit reads: in lines, and as JSON.
-import { FAULT_CODES } from "../tlog/fault.ts";
 import type { AuditReport, TimestampReport } from "./audit.ts";
 import type { PromiseReport } from "./awaited.ts";
-import type { Problem } from "./findings.ts";
 import type { Holding } from "./holding.ts";
-import { pickDetail } from "./outcome.ts";
-import { type Answer, describeSource, type Row } from "./print.ts";
+import {
+  type Answer,
+  describeFirst,
+  describeOthers,
+  describeSource,
+  listProblems,
+  type Row,
+} from "./print.ts";
 import { describeLock, type Stretch } from "./standing.ts";
 import type { TrustSource } from "./trust.ts";
 import type { LedgerReport } from "./walk.ts";
 
-/** How many exchanges without an ending, and further problems, are listed one by one. */
+/** How many exchanges without an ending are listed one by one. */
 const LIST_MAX = 10;
 
 /** The file that an auditor keeps from one audit to the next. */
@@ -43,9 +47,8 @@ export function describeAudit(
     ...unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
     ),
-    ...problems.slice(1, 1 + LIST_MAX).map((problem): Row => ["also", describeProblem(problem)]),
+    ...describeOthers(problems, problemCount),
   ];
-  if (problemCount > 1 + LIST_MAX) rows.push(["also", `${problemCount - 1 - LIST_MAX} more problems`]);
   return {
     outcome,
     rows,
@@ -63,13 +66,7 @@ export function describeAudit(
       ...(report.holdings.length > 0 && { receipts: report.holdings }),
       ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
       problemCount,
-      problems: problems.map(({ fault, ...place }) => ({
-        ...place,
-        code: fault.code,
-        message: fault.message,
-        meaning: FAULT_CODES[fault.code],
-        ...pickDetail(fault),
-      })),
+      problems: listProblems(problems),
     },
   };
 }
@@ -124,40 +121,15 @@ function describeOutcome({ outcome, problems, promises, holdings }: AuditReport)
       ...(uncovered === 0 ? [] : [["meaning", meaning] as const]),
     ];
   }
-  const { fault } = first;
-  const rows: Row[] = [
-    [
-      outcome,
-      outcome === "wrong"
-        ? `${fault.code}: ${fault.message}`
-        : "nothing here is signed by a key that you trust",
-    ],
-    ["where", describePlace(first)],
-  ];
-  if (fault.expected !== undefined) rows.push(["expected", fault.expected]);
-  if (fault.found !== undefined) rows.push(["found", fault.found]);
-  return [...rows, ["meaning", FAULT_CODES[fault.code]]];
-}
-
-function describePlace({ path, ledger, epoch, fault }: Problem): string {
-  const parts = [
-    path,
-    ...(ledger === undefined ? [] : [`ledger ${ledger}`]),
-    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
-    ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
-  ];
-  return parts.join(", ");
+  const [, ...rest] = describeFirst(outcome, first);
+  if (outcome === "wrong") return describeFirst(outcome, first);
+  return [[outcome, "nothing here is signed by a key that you trust"], ...rest];
 }
 
 function describePromise({ jti, step, by, state, index, doubt }: PromiseReport): string {
   const code = doubt?.code === undefined ? "" : ` (${doubt.code})`;
   const why = doubt === undefined ? "" : `${code}: ${doubt.reason}`;
   return `${step} of ${jti}, by ${by}: ${state}${index === undefined ? "" : ` by entry ${index}`}${why}`;
-}
-
-function describeProblem(problem: Problem): string {
-  const { code, message } = problem.fault;
-  return `${code}: ${message}`;
 }
 
 function describeLedger(ledger: LedgerReport): Row[] {

@@ -7,6 +7,8 @@ import { addDoctor } from "./commands/doctor.ts";
 import { addFetch } from "./commands/fetch.ts";
 import { addPolicy } from "./commands/policy.ts";
 import { addProof } from "./commands/proof.ts";
+import { addPull } from "./commands/pull.ts";
+import { addRecords } from "./commands/records.ts";
 import { addTrust } from "./commands/trust.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWitness } from "./commands/witness.ts";
@@ -55,6 +57,8 @@ function describeProgram(run: Run, version: string): Command {
   addVerify(program, run);
   addProof(program, run);
   addAudit(program, run);
+  addPull(program, run);
+  addRecords(program, run);
   addTrust(program, run);
   addDoctor(program, run);
   addPolicy(program, run);

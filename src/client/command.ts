@@ -55,6 +55,14 @@ export function parseSeconds(text: string): number {
   throw new InvalidArgumentError("Expected a whole number of seconds.");
 }
 
+/** @returns a reader of a whole number in a range. */
+export function parseCount(min: number, max: number): (text: string) => number {
+  return text => {
+    if (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text);
+    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
+  };
+}
+
 export function parsePort(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
   throw new InvalidArgumentError("Expected a number from 0 to 65535.");

@@ -114,22 +114,27 @@ export interface OpenedArchive {
   ownTrust(): Promise<TrustSource>;
 }
 
-/** Opens the archive that was named: a running edge's, or a folder's. */
+/** Opens the archive that was named: a running edge's, or a folder's. @param holdsEntries whether to read entries. */
 export function openArchive(
   platform: Platform,
   where: string,
   tokenFile: string | undefined,
+  holdsEntries = true,
 ): Promise<OpenedArchive> {
-  return isUrl(where) ? openUrl(platform, where, tokenFile) : openFolder(platform, where);
+  return isUrl(where)
+    ? openUrl(platform, where, tokenFile, holdsEntries)
+    : openFolder(platform, where, holdsEntries);
 }
 
 async function openUrl(
   platform: Platform,
   where: string,
   tokenFile: string | undefined,
+  holdsEntries: boolean,
 ): Promise<OpenedArchive> {
   const address = await findPrefix(platform, where);
-  const archive = openRemoteArchive(platform, address, await readToken(platform, tokenFile));
+  const token = holdsEntries ? await readToken(platform, tokenFile) : undefined;
+  const archive = openRemoteArchive(platform, address, token);
   return { archive, address, ownTrust: () => fetchTrust(platform, address) };
 }
 
@@ -142,7 +147,7 @@ export async function readToken(platform: Platform, file: string | undefined): P
   throw new Undecided("this is not a bearer token", { expected: "visible ASCII, without spaces" });
 }
 
-async function openFolder(platform: Platform, folder: string): Promise<OpenedArchive> {
+async function openFolder(platform: Platform, folder: string, holdsEntries: boolean): Promise<OpenedArchive> {
   if ((await platform.listFolder(folder)) === undefined) {
     throw new Undecided("there is no such folder", { expected: "a folder, or a URL", found: folder });
   }
@@ -155,5 +160,5 @@ async function openFolder(platform: Platform, folder: string): Promise<OpenedArc
       expected: `--trust, ${folder}/trust or ${folder}/trust.json`,
     });
   };
-  return { archive: openFolderArchive(platform, folder), address: folder, ownTrust };
+  return { archive: openFolderArchive(platform, folder, holdsEntries), address: folder, ownTrust };
 }

@@ -59,6 +59,17 @@ export interface PolicyReading {
   explain(method: string, url: URL): PolicyExplanation;
 }
 
+export type DatabaseValue = string | number | null | Uint8Array;
+export type DatabaseRow = Readonly<Record<string, DatabaseValue>>;
+
+/** A local SQLite file. */
+export interface Database {
+  /** Runs one statement and returns all its rows. */
+  all(statement: string, ...values: DatabaseValue[]): DatabaseRow[];
+  /** Runs `work`, which must not wait, as one transaction: after a throw nothing of it remains. */
+  transaction<T>(work: () => T): T;
+}
+
 export interface Platform {
   /** The version of the program. */
   readonly version: string;
@@ -68,6 +79,16 @@ export interface Platform {
   variable(name: string): string | undefined;
   /** The bytes of a file, or undefined when there is none of that name. */
   readFile(path: string): Promise<Uint8Array | undefined>;
+  /** Whether there is a file of that name. */
+  hasFile(path: string): Promise<boolean>;
+  /** Makes a folder, and those above it; one that is there already is left as it is. */
+  makeFolder(path: string): Promise<void>;
+  /** Opens a database, which is made when it is not there. @throws Undecided when it is none, or in use. */
+  openDatabase(path: string): Promise<Database>;
+  /** The clock, in ms of Unix time: for how long things take, and when they were done; never for what is proven. */
+  now(): number;
+  /** Waits. @returns false when the process was told to end meanwhile. */
+  pause(ms: number): Promise<boolean>;
   /** The names in a folder, or undefined when there is no such folder. */
   listFolder(path: string): Promise<string[] | undefined>;
   /** Writes a file, whole or not at all. */

@@ -3,7 +3,9 @@
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
-import type { Failure, Outcome } from "./outcome.ts";
+import { FAULT_CODES } from "../tlog/fault.ts";
+import type { Problem } from "./findings.ts";
+import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { TrustSource } from "./trust.ts";
 
 /** One line: what it is about, and what it says. */
@@ -32,7 +34,7 @@ export function formatAnswer(
     .map(([label, text], i) => {
       const padded = label.padEnd(width);
       const first = i === 0 && style.colour ? `\u001b[${COLOURS[answer.outcome]}m${padded}\u001b[0m` : padded;
-      return `${first}${text.replace(UNPRINTABLE, escapeCharacter)}\n`;
+      return `${first}${escapeText(text)}\n`;
     })
     .join("");
 }
@@ -105,6 +107,53 @@ export function describeFailure(failure: Failure, where?: string): Answer {
   return { outcome, rows, json: { ...failure, ...(where !== undefined && { where }) } };
 }
 
+/** How many further problems are listed one by one. */
+export const PROBLEMS_LISTED = 10;
+
+/** The first of several problems, at length. */
+export function describeFirst(outcome: Outcome, problem: Problem): Row[] {
+  const { code, message, expected, found } = problem.fault;
+  return [
+    [outcome, `${code}: ${message}`],
+    ["where", describePlace(problem)],
+    ...(expected === undefined ? [] : [["expected", expected] as const]),
+    ...(found === undefined ? [] : [["found", found] as const]),
+    ["meaning", FAULT_CODES[code]],
+  ];
+}
+
+/** The others, each in a line. @param count how many there are in all, kept or not. */
+export function describeOthers(problems: readonly Problem[], count: number): Row[] {
+  const rest = count - 1 - PROBLEMS_LISTED;
+  return [
+    ...problems
+      .slice(1, 1 + PROBLEMS_LISTED)
+      .map(({ fault }): Row => ["also", `${fault.code}: ${fault.message}`]),
+    ...(rest > 0 ? [["also", `${rest} more problems`] as const] : []),
+  ];
+}
+
+/** Problems for programs. */
+export function listProblems(problems: readonly Problem[]): Readonly<Record<string, unknown>>[] {
+  return problems.map(({ fault, ...place }) => ({
+    ...place,
+    code: fault.code,
+    message: fault.message,
+    meaning: FAULT_CODES[fault.code],
+    ...pickDetail(fault),
+  }));
+}
+
+function describePlace({ path, ledger, epoch, fault }: Problem): string {
+  const parts = [
+    path,
+    ...(ledger === undefined ? [] : [`ledger ${ledger}`]),
+    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
+    ...(fault.index === undefined ? [] : [`index ${fault.index}`]),
+  ];
+  return parts.join(", ");
+}
+
 function describeExchange({ receipt }: Verdict): string {
   const { req, res, stage } = receipt.entry.record;
   if (req === undefined) return stage;
@@ -116,7 +165,7 @@ function describeExchange({ receipt }: Verdict): string {
 /** What is shown for a member that only its disclosure would tell. */
 const PRIVATE = "(private)";
 
-function showText(text: Text | undefined): string {
+export function showText(text: Text | undefined): string {
   if (text === undefined) return PRIVATE;
   return typeof text === "string" ? text : `(${text.length} bytes of SHA-256 ${text.sha256})`;
 }
@@ -125,6 +174,11 @@ export function describeSource({ from, origin }: TrustSource): string {
   if (origin === "given") return from;
   if (origin === "folder") return `${from}, from the archive itself; better give your own with --trust`;
   return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
+}
+
+/** A text without its control characters, in their place what they are. */
+export function escapeText(text: string): string {
+  return text.replace(UNPRINTABLE, escapeCharacter);
 }
 
 function escapeCharacter(character: string): string {

@@ -1,13 +1,14 @@
 // The command line on Node: files, standard streams, and HTTP as it stands on the wire.
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import * as http from "node:http";
 import * as https from "node:https";
 import manifest from "../../package.json" with { type: "json" };
 import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
 import type {
+  Database,
   Platform,
   WireRequest,
   WireResponse,
@@ -24,6 +25,18 @@ const platform: Platform = {
   isTerminal: { out: process.stdout.isTTY === true, err: process.stderr.isTTY === true },
   variable: name => process.env[name],
   readFile: path => readFile(path).catch(error => absentOr(error, "cannot be read")),
+  hasFile: async path =>
+    (await stat(path).catch(error => absentOr(error, "cannot be read")))?.isFile() === true,
+  makeFolder: path =>
+    mkdir(path, { recursive: true }).then(
+      () => {},
+      error => {
+        throw new Undecided("a folder cannot be made", { found: (error as Error).message });
+      },
+    ),
+  openDatabase,
+  now: Date.now,
+  pause,
   listFolder: path => readdir(path).catch(error => absentOr(error, "cannot be listed")),
   writeFile: writeWhole,
   readInput,
@@ -47,6 +60,29 @@ async function runWitness(
   await ready(witness);
   await told;
   await witness.stop();
+}
+
+/** Only some commands need a database: the others start without it. */
+async function openDatabase(path: string): Promise<Database> {
+  const { openSqlite } = await import("./sqlite.ts");
+  try {
+    return openSqlite(path);
+  } catch (error) {
+    throw new Undecided(`${path}: cannot be opened as a database`, { found: (error as Error).message });
+  }
+}
+
+function pause(ms: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const end = (isOver: boolean) => {
+      clearTimeout(timer);
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, interrupt);
+      resolve(isOver);
+    };
+    const interrupt = () => end(false);
+    const timer = setTimeout(end, ms, true);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, interrupt);
+  });
 }
 
 /** No such file is an answer; any other failure leaves the question open. */

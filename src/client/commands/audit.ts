@@ -26,6 +26,7 @@ export function addAudit(program: Command, run: Run): void {
       "--token <file>",
       "file with the operator's token, which opens the entries (default: $COUNTERFOIL_TOKEN)",
     )
+    .option("--no-entries", "read hashes only: for a copy that was made without the operator's token")
     .option("--anchor <file>", "an anchor that you kept: the archive must have it, and all before it")
     .option(
       "--promise <file>",
@@ -65,6 +66,8 @@ export function addAudit(program: Command, run: Run): void {
 export interface AuditCommandOptions {
   readonly trust?: string;
   readonly token?: string;
+  /** False when they are not to be read. */
+  readonly entries: boolean;
   readonly anchor?: string;
   readonly promise: readonly string[];
   readonly state?: string;
@@ -80,7 +83,7 @@ export async function auditCommand(
   where: string,
   options: AuditCommandOptions,
 ): Promise<Answer> {
-  const { archive, address, ownTrust } = await openArchive(platform, where, options.token);
+  const { archive, address, ownTrust } = await openArchive(platform, where, options.token, options.entries);
   const source = options.trust === undefined ? await ownTrust() : await readTrust(platform, options.trust);
   const { anchor, state: file, full, anchoredWithin } = options;
   const state = file === undefined ? undefined : await readState(platform, file);

@@ -1,8 +1,9 @@
 // A person's desk: a platform for the command line whose files and streams are in memory.
 import { runCommandLine } from "../../../src/client/cli.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
-import type { Platform, WitnessSettings } from "../../../src/client/platform.ts";
+import type { Database, Platform, WitnessSettings } from "../../../src/client/platform.ts";
 import { readPolicy } from "../../../src/hosts/policy.ts";
+import { openSqlite } from "../../../src/hosts/sqlite.ts";
 import type { Send } from "./edge.ts";
 
 const offline: Send = async ({ url }) => {
@@ -11,6 +12,10 @@ const offline: Send = async ({ url }) => {
 
 export class Desk {
   readonly files = new Map<string, Uint8Array>();
+  readonly databases = new Map<string, Database>();
+  nowMs = 0;
+  /** How many pauses last until their end; then the person ends the program. */
+  pauses = 0;
   readonly variables = new Map<string, string>();
   readonly isTerminal = { out: false, err: false };
   input = new Uint8Array();
@@ -52,6 +57,19 @@ export class Desk {
       isTerminal: this.isTerminal,
       variable: name => this.variables.get(name),
       readFile: async path => this.files.get(path),
+      hasFile: async path => this.files.has(path),
+      makeFolder: async () => {},
+      openDatabase: async path => {
+        const database = this.databases.get(path) ?? openSqlite(":memory:");
+        this.databases.set(path, database);
+        this.write(path, "a database");
+        return database;
+      },
+      now: () => this.nowMs,
+      pause: async ms => {
+        this.nowMs += ms;
+        return this.pauses-- > 0;
+      },
       listFolder: async path => {
         const inside = [...this.files.keys()].filter(name => name.startsWith(`${path}/`));
         const names = new Set(inside.map(name => name.slice(path.length + 1).split("/")[0]!));
