@@ -48,16 +48,21 @@ const NO_POLICY = new Set([
   } satisfies Record<keyof Bindings, true>),
 ]);
 
-/** What the environment says, checked. @throws as openEnvironment, and when a bucket is missing. */
+/** What the environment says, checked. @throws as openEnvironment, and for what is missing or cannot be done here. */
 export async function readEnvironment(env: Env): Promise<Environment> {
   const environment = await openEnvironment(varsOf(env), env);
-  const { archive, anchor } = environment.policy;
+  const { archive, anchor, client_address } = environment.policy;
   if (!env.ARCHIVE && archive.s3 === undefined) {
     throw new Error("there is no bucket ARCHIVE: expected an R2 bucket of this name, or vars.archive.s3");
   }
   if (!env.ANCHORS && anchor.s3?.role !== "store") {
     throw new Error(
       'there is no bucket ANCHORS: expected an R2 bucket of this name, or vars.anchor.s3 with role = "store"',
+    );
+  }
+  if (client_address === "peer") {
+    throw new Error(
+      'vars.client_address: a worker does not see who connects: expected "cf-connecting-ip", "x-forwarded-for" or "none", found "peer"',
     );
   }
   return environment;

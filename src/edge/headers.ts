@@ -26,9 +26,28 @@ const OWN_LINK = /;\s*rel\s*=\s*(?:audit-receipt(?![^\s;,])|"(?:[^"]*\s)?audit-r
 /** The field in which Cloudflare's front tells the client's address. */
 const ADDRESS_FIELD = "cf-connecting-ip";
 
+/**
+ * Who may tell the client's address: Cloudflare's front in its field; a front of one's own, which adds the address that
+ * it sees to the end of X-Forwarded-For; the connection itself, where there is no front; or nobody.
+ */
+export const ADDRESS_TELLERS = [ADDRESS_FIELD, "x-forwarded-for", "peer", "none"] as const;
+
+/** An IP address as fronts write it, with or without a port. */
+const ADDRESS =
+  /^(?:\[([\da-f:.]{2,45})\](?::\d{1,5})?|([\da-f:]{2,45}|[\d.]{7,15}|::ffff:[\d.]{7,15})|([\d.]{7,15}):\d{1,5})$/i;
+
 /** The client's address, if there is somebody who tells it; never what the client itself claims. */
-export function clientAddress(headers: Headers, teller: typeof ADDRESS_FIELD | "none"): string | undefined {
-  return teller === "none" ? undefined : (headers.get(teller) ?? undefined);
+export function clientAddress(
+  headers: Headers,
+  peer: string | undefined,
+  teller: (typeof ADDRESS_TELLERS)[number],
+): string | undefined {
+  if (teller === "none") return undefined;
+  if (teller === "peer") return peer;
+  if (teller === ADDRESS_FIELD) return headers.get(ADDRESS_FIELD) ?? undefined;
+  const [, bracketed, plain, withPort] =
+    ADDRESS.exec(headers.get(teller)?.split(",").at(-1)?.trim() ?? "") ?? [];
+  return bracketed ?? plain ?? withPort;
 }
 
 /** What clients claim about where a request came from; only fronts may say so. */

@@ -11,6 +11,7 @@ import { parsePolicy as parseWitnessPolicy, type Policy as WitnessPolicy } from 
 import { ASSURANCE_KEYS, isConsistent } from "./assurance.ts";
 import { Count } from "./count.ts";
 import { FieldsSchema } from "./fields.ts";
+import { ADDRESS_TELLERS } from "./headers.ts";
 import { IdentitySchema, isReadBy } from "./identity.ts";
 import { isPathPattern } from "./path.ts";
 import { coversRoute } from "./route.ts";
@@ -134,8 +135,8 @@ const PolicySchema = v.strictObject({
   ),
   ledgers: v.pipe(v.array(LedgerSchema), v.minLength(1, "expected at least one ledger")),
   routes: v.pipe(v.array(SafeRouteSchema), v.minLength(1, "expected at least one route")),
-  /** Who tells the client's address: Cloudflare's front in its header, or nobody. */
-  client_address: v.optional(v.picklist(["cf-connecting-ip", "none"]), "cf-connecting-ip"),
+  /** Who tells the client's address; see `clientAddress`. */
+  client_address: v.optional(v.picklist(ADDRESS_TELLERS), "cf-connecting-ip"),
   /** What becomes of Forwarded and X-Forwarded-*: the edge's word alone, or at the end of what a trusted front says. */
   forwarded: v.optional(v.picklist(["replace", "append"]), "replace"),
   /** What a request may have before it is refused, whichever route it would take. */
@@ -227,7 +228,16 @@ const PolicySchema = v.strictObject({
 });
 
 /** First path segments of the read API and of the archive that are no ledger's, so none may be called so. */
-const RESERVED_NAMES = ["trust", "receipts", "anchors", "health", "private", SPOOL_FOLDER, REFUSED_FOLDER];
+const RESERVED_NAMES = [
+  "trust",
+  "receipts",
+  "anchors",
+  "health",
+  "ready",
+  "private",
+  SPOOL_FOLDER,
+  REFUSED_FOLDER,
+];
 
 export type Route = v.InferOutput<typeof RouteSchema>;
 

@@ -68,7 +68,7 @@ export class AuditProxy {
   async #exchange(request: Request, context: Context): Promise<Response> {
     const { policy, sources } = this.#options;
     const { route, refusal } = admit(request, policy);
-    const address = clientAddress(request.headers, policy.client_address);
+    const address = clientAddress(request.headers, context.address, policy.client_address);
     const exchange = new Exchange(request, address, route, policy, sources);
     const pass = new Pass(request, exchange, context, sources.now);
     try {
@@ -89,9 +89,7 @@ export class AuditProxy {
   /** Establishes who calls. @returns why that is refused, if it is. */
   async #identify(pass: Pass, route: Route): Promise<Refusal | undefined> {
     const { request, exchange, context, signal } = pass;
-    // Where there is no front that ends TLS, nobody can tell of a certificate.
-    const hasFront = this.#options.policy.client_address !== "none";
-    const certificate = hasFront ? context.certificate : undefined;
+    const { certificate } = context;
     const identified = await this.#identifier.identify(route.identity, { request, certificate, signal });
     if (identified instanceof Refused) return pass.refusal ?? { stage: "rejected", ...identified };
     if (identified !== undefined) exchange.identify(identified);

@@ -38,6 +38,8 @@ export interface ReadOptions extends OperatorOptions {
   readonly archive: Get;
   readonly anchors: Get;
   readonly anchorStatus: () => Promise<AnchorStatus>;
+  /** Whether no new requests are wanted: this process is about to end. On some platforms none ever tells. */
+  readonly isDraining?: () => boolean;
 }
 
 /** An entry of the ledger, with the name of the ledger it is in. */
@@ -72,6 +74,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
     .get("/health", () => health(options))
+    .get("/ready", () => ready(options))
     .get("/anchors", async () => json({ latest: (await anchorStatus()).latest ?? null }))
     .get("/anchors/:epoch", async ({ params }) => {
       const epoch = /^(\d{1,10})(\.jws)?$/.exec(params.epoch!)?.[1];
@@ -115,6 +118,13 @@ async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response>
     status: well ? 200 : 503,
     headers: { "content-type": "application/json", "cache-control": "no-store" },
   });
+}
+
+/** Whether requests are welcome, for whoever distributes them: it asks nobody, so it may be asked often. */
+function ready({ isDraining = () => false }: ReadOptions): Response {
+  const [status, body] = isDraining() ? [503, "draining\n"] : [200, "ready\n"];
+  const headers = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
+  return new Response(body as string, { status: status as number, headers });
 }
 
 /** The newest receipt of an exchange: of its ending, once it has ended. */

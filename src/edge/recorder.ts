@@ -19,7 +19,7 @@ import type { Keeper } from "./vault.ts";
 /** What comes with each request from the platform. */
 export interface Context {
   waitUntil(work: Promise<unknown>): void;
-  /** The certificate that the client presented to the front that ends TLS, if it did. */
+  /** The certificate that the client presented to whoever ends TLS, if it did; the host vouches for that. */
   readonly certificate?: ClientCertificate | undefined;
   /** The address at the other end of the connection, on hosts that see it. */
   readonly address?: string | undefined;

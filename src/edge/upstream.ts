@@ -46,7 +46,7 @@ export async function callUpstream(
   const body = await requestBody(pass, platform);
   if (body === undefined) return undefined;
   const url = upstreamUrl(route, new URL(request.url));
-  const address = clientAddress(request.headers, policy.client_address);
+  const address = hopAddress(pass, policy);
   const { jti, trace } = exchange;
   const headers = requestHeaders(request, { address, jti, trace, policy });
   withhold(headers, exchange.identity?.strip ?? []);
@@ -67,6 +67,12 @@ export async function callUpstream(
     if (signal.aborted) return undefined;
     pass.move();
   }
+}
+
+/** The address that goes up as the one before the edge: a front that has told of the client is that itself. */
+function hopAddress({ request, context }: Pass, policy: Policy): string | undefined {
+  const isTold = policy.client_address === "x-forwarded-for" && policy.forwarded === "append";
+  return isTold ? context.address : clientAddress(request.headers, context.address, policy.client_address);
 }
 
 /** @returns what is sent as the body, null if there is none, or undefined when the client broke off. */

@@ -61,15 +61,21 @@ function openSocket(socket: WebSocket): Socket {
   };
 }
 
-let app: App | undefined;
+interface Edge {
+  readonly app: App;
+  /** Whether Cloudflare's front stands before it, so that what comes beside a request was told by that. */
+  readonly hasFront: boolean;
+}
+
+let edge: Edge | undefined;
 
 export default {
   async fetch(request, env, context) {
-    // Each request that comes before there is an app makes one: a promise must not be shared by requests.
-    app ??= await start(env);
-    return app(request, {
+    // Each request that comes before there is an edge makes one: a promise must not be shared by requests.
+    edge ??= await start(env);
+    return edge.app(request, {
       waitUntil: work => context.waitUntil(work),
-      certificate: certificateOf(request.cf?.tlsClientAuth),
+      certificate: edge.hasFront ? certificateOf(request.cf?.tlsClientAuth) : undefined,
     });
   },
 } satisfies ExportedHandler<Env>;
@@ -86,7 +92,7 @@ function certificateOf(
   };
 }
 
-async function start(env: Env): Promise<App> {
+async function start(env: Env): Promise<Edge> {
   const environment = await readEnvironment(env);
   const { policy, trust, receiptKey } = environment;
   const { archive, spool } = openArchive(environment, {
@@ -94,7 +100,7 @@ async function start(env: Env): Promise<App> {
     spool: bucketSpool(env.ARCHIVE),
   });
   const anchors = openAnchorStore(environment, bucketArchive(env.ANCHORS));
-  return createApp({
+  const app = createApp({
     policy,
     trust,
     receiptKey,
@@ -118,4 +124,5 @@ async function start(env: Env): Promise<App> {
     platform,
     sources: { now: Date.now, random: randomBytes },
   });
+  return { app, hasFront: policy.client_address === "cf-connecting-ip" };
 }

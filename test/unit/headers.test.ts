@@ -136,9 +136,27 @@ describe("header fields", () => {
 
   it("tell the client's address only where somebody other than the client sets them", () => {
     const headers = new Headers({ "cf-connecting-ip": "203.0.113.7" });
-    expect(clientAddress(headers, "cf-connecting-ip")).toBe("203.0.113.7");
-    expect(clientAddress(headers, "none")).toBeUndefined();
+    expect(clientAddress(headers, "192.0.2.1", "cf-connecting-ip")).toBe("203.0.113.7");
+    expect(clientAddress(headers, "192.0.2.1", "peer")).toBe("192.0.2.1");
+    expect(clientAddress(headers, undefined, "peer")).toBeUndefined();
+    expect(clientAddress(headers, "192.0.2.1", "none")).toBeUndefined();
+    expect(clientAddress(headers, "192.0.2.1", "x-forwarded-for")).toBeUndefined();
     expect(up({ "cf-connecting-ip": "6.6.6.6" }).has("cf-connecting-ip")).toBe(false);
+  });
+
+  it.each([
+    ["198.51.100.4", "198.51.100.4"],
+    ["6.6.6.6, 198.51.100.4", "198.51.100.4"],
+    ["6.6.6.6,198.51.100.4:4711 ", "198.51.100.4"],
+    ["2001:db8::7", "2001:db8::7"],
+    ["::ffff:198.51.100.4", "::ffff:198.51.100.4"],
+    ["[2001:db8::7]:4711", "2001:db8::7"],
+    ["198.51.100.4, unknown", undefined],
+    ["198.51.100.4,", undefined],
+    ["198.51.100.4 <script>", undefined],
+  ])("tell the address that one's own front has seen, and that is the last one: %s", (field, address) => {
+    const headers = new Headers({ "x-forwarded-for": field });
+    expect(clientAddress(headers, "192.0.2.1", "x-forwarded-for")).toBe(address);
   });
 
   it("that are withheld are so in any spelling that an upstream may take for theirs", () => {
