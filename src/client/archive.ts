@@ -3,7 +3,7 @@
 //     anchors/0000000000.jws   <ledger>/checkpoint   <ledger>/tile/...
 import type { Get } from "../tlog/reader.ts";
 import { Undecided } from "./outcome.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, Sender } from "./platform.ts";
 import { readUrl } from "./remote.ts";
 
 export interface Archive {
@@ -22,11 +22,11 @@ export interface Archive {
  * @param prefix the URL of the reserved prefix, with its last slash.
  * @param token the operator's bearer token; without one, entry bundles are not read.
  */
-export function openRemoteArchive(platform: Platform, prefix: string, token: string | undefined): Archive {
+export function openRemoteArchive(sender: Sender, prefix: string, token: string | undefined): Archive {
   const get: Get = async path => {
     const isBundle = path.includes("/tile/entries/");
     const authorization = isBundle && token !== undefined ? { authorization: `Bearer ${token}` } : {};
-    const { status, body } = await readUrl(platform, `${prefix}${path}`, authorization);
+    const { status, body } = await readUrl(sender, `${prefix}${path}`, authorization);
     if (status === 200) return body;
     // 410 says that it was there: whether it may be gone, only a signed record can say.
     if (status === 404 || status === 410) return undefined;

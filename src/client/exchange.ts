@@ -9,13 +9,20 @@ import { type Evidence, type SeenExchange, type Verdict, verifyEvidence } from "
 import { Fault } from "../tlog/fault.ts";
 import { requireReceipt } from "./capture.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
-import type { Platform, WireRequest, WireResponse } from "./platform.ts";
+import type { Sender, WireRequest, WireResponse } from "./platform.ts";
 import { concatenate, readUrl } from "./remote.ts";
 
 /** What came of an exchange, before anything was verified. */
 export interface MadeExchange {
-  readonly seen: SeenExchange & { readonly url: string };
+  readonly seen: SeenExchange & { readonly url: string; readonly status: number };
   readonly headers: Headers;
+  /** Why the body need not be the bytes on the wire, where something between has changed it. */
+  readonly altered?: string;
+}
+
+/** An exchange whose response's body was kept. */
+export interface KeptExchange extends MadeExchange {
+  readonly seen: MadeExchange["seen"] & { readonly responseBody: Uint8Array };
 }
 
 /** How long to wait for the record that ends an exchange, in seconds. */
@@ -23,11 +30,11 @@ const ENDING_WAIT_S = 10;
 
 /** Sends a request, hands out the body as it comes, and keeps what was sent and seen. @throws Undecided */
 export async function makeExchange(
-  platform: Platform,
+  sender: Sender,
   request: WireRequest,
   onChunk: (chunk: Uint8Array) => Promise<void>,
-): Promise<MadeExchange> {
-  const response: WireResponse = await platform.send(request);
+): Promise<KeptExchange> {
+  const response: WireResponse = await sender.send(request);
   const chunks: Uint8Array[] = [];
   for await (const chunk of response.body) {
     chunks.push(chunk);
@@ -45,36 +52,81 @@ export function takeReceipt({ headers, seen }: MadeExchange): string {
   if (receipt !== null) return requireReceipt(receipt, "Audit-Receipt");
   const promise = headers.get("audit-promise");
   if (promise !== null) return requireReceipt(promise, "Audit-Promise");
-  throw new Undecided("the response carries no receipt", {
+  const detail = {
     expected:
       "a header field Audit-Receipt, as every response has that came through Counterfoil and is on record",
     found: `status ${seen.status} without one`,
-  });
+  };
+  throw new Undecided("the response carries no receipt", detail, "no-receipt");
 }
 
 /**
  * Verifies an exchange by its receipt. A receipt of a response that had only started says nothing of its body:
  * then the receipt of its ending is fetched, and that one is verified.
+ * @param keep is told of the receipt that was fetched, before it is verified.
  * @throws Fault when something is wrong; Undecided when no receipt that covers the body can be had.
  */
 export async function verifyMade(
-  platform: Platform,
+  sender: Sender,
   made: MadeExchange,
   receipt: string,
   trust: Trust,
+  keep: (receipt: string) => Promise<void> = async () => {},
 ): Promise<Verdict> {
-  const { seen, headers } = made;
-  const seedText = headers.get("audit-receipt-seed");
-  const seed =
-    seedText === null ? undefined : await undecidedIfFaulty("Audit-Receipt-Seed", () => parseSeed(seedText));
-  const evidence = { exchange: seen, ...(seed && { seed }) };
-  const first = await verifyTrusted({ receipt, ...evidence }, trust);
-  const verdict = isFinal(first.receipt.entry.record.stage)
-    ? first
-    : await verifyTrusted({ receipt: await fetchEnding(platform, first.receipt, made), ...evidence }, trust);
+  if (isFinal(parseReceipt(receipt).entry.record.stage)) return verifyBody(made, receipt, trust);
+  const first = await verifyHead(made, receipt, trust);
+  const ending = await fetchEnding(sender, first.receipt, made);
+  await keep(ending);
+  const verdict = await verifyBody(made, ending, trust);
   requireSameExchange(first.receipt, verdict.receipt);
-  requireBody(verdict);
   return verdict;
+}
+
+/**
+ * Verifies all of an exchange but the response's body.
+ * @throws Fault when something is wrong; Undecided when it cannot be told.
+ */
+export async function verifyHead(made: MadeExchange, receipt: string, trust: Trust): Promise<Verdict> {
+  const { responseBody: _, ...exchange } = made.seen;
+  const evidence = { receipt, exchange, ...(await readSeed(made.headers)) };
+  try {
+    return await verifyTrusted(evidence, trust);
+  } catch (error) {
+    if (isRevalidated(error, receipt, made.seen.status)) {
+      const detail = { expected: "the response as it came from the server", found: "a receipt for a 304" };
+      throw new Undecided("the response was put together by a cache", detail, "not-covered");
+    }
+    throw error;
+  }
+}
+
+/** Verifies an exchange by the receipt of its ending. @throws as verifyHead, and Undecided when that has no body */
+async function verifyBody(made: MadeExchange, receipt: string, trust: Trust): Promise<Verdict> {
+  try {
+    const evidence = { receipt, exchange: made.seen, ...(await readSeed(made.headers)) };
+    const verdict = await verifyTrusted(evidence, trust);
+    requireBody(verdict);
+    return verdict;
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "mismatched") throw error;
+    // What differs apart from the body differs whatever has become of the body.
+    await verifyHead(made, receipt, trust);
+    if (made.altered === undefined) throw error;
+    const detail = { expected: "the bytes on the wire, which the receipt is for", found: made.altered };
+    throw new Undecided("the body cannot be compared", detail, "not-covered");
+  }
+}
+
+async function readSeed(headers: Headers): Promise<{ seed?: Uint8Array }> {
+  const text = headers.get("audit-receipt-seed");
+  if (text === null) return {};
+  return { seed: await undecidedIfFaulty("Audit-Receipt-Seed", () => parseSeed(text)) };
+}
+
+/** A cache that was told 304 answers with the status and body that it kept, and the fields of the 304. */
+function isRevalidated(error: unknown, receipt: string, seenStatus: number): boolean {
+  if (!(error instanceof Fault) || error.code !== "mismatched" || seenStatus === 304) return false;
+  return parseReceipt(receipt).entry.record.res?.status === 304;
 }
 
 /**
@@ -118,34 +170,34 @@ export function listUncompared({ matched, receipt }: Verdict, hasSeed: boolean):
 
 /** Fetches the receipt of an exchange's ending from the address in its Link. @throws Undecided */
 async function fetchEnding(
-  platform: Platform,
+  sender: Sender,
   started: Receipt,
   { seen, headers }: MadeExchange,
 ): Promise<string> {
   const { jti } = started.entry.record;
   const url = findReceiptLink(headers, seen.url);
   if (url === undefined) {
-    throw new Undecided("the receipt covers only the beginning of the response", {
-      expected: 'a header field Link with rel="audit-receipt", where the final receipt is',
-    });
+    const expected = 'a header field Link with rel="audit-receipt", where the final receipt is';
+    throw new Undecided("the receipt covers only the beginning of the response", { expected }, "not-covered");
   }
-  const answer = await readUrl(platform, url, { prefer: `wait=${ENDING_WAIT_S}` });
+  const answer = await readUrl(sender, url, { prefer: `wait=${ENDING_WAIT_S}` });
   if (answer.status !== 200 || answer.headers.has("audit-stage")) {
-    throw new Undecided(`exchange ${jti} has no ending on record yet`, {
+    const detail = {
       expected: `the final receipt at ${url} within ${ENDING_WAIT_S} s`,
       found: answer.status === 200 ? "only that it has started" : `status ${answer.status}`,
-    });
+    };
+    throw new Undecided(`exchange ${jti} has no ending on record yet`, detail, "not-covered");
   }
   return requireReceipt(new TextDecoder().decode(answer.body), url);
 }
 
-/** The target of the link to the receipt (RFC 8288). */
-function findReceiptLink(headers: Headers, base: string): string | undefined {
+/** The target of the link to the receipt (RFC 8288). Only the API itself: a response must not send its reader anywhere. */
+export function findReceiptLink(headers: Headers, base: string): string | undefined {
   const links = (headers.get("link") ?? "").matchAll(/<([^<>]*)>([^<]*)/g);
   for (const [, target, parameters] of links) {
     if (!/;\s*rel="?audit-receipt"?\s*(?:[;,]|$)/.test(parameters!) || !URL.canParse(target!, base)) continue;
     const url = new URL(target!, base);
-    if (/^https?:$/.test(url.protocol)) return url.href;
+    if (url.origin === new URL(base).origin) return url.href;
   }
   return undefined;
 }
@@ -161,11 +213,12 @@ function requireSameExchange(first: Receipt, final: Receipt): void {
 function requireBody({ matched, receipt }: Verdict): void {
   if (matched.includes("response body")) return;
   const { stage, error } = receipt.entry.record;
-  throw new Undecided("the receipt does not cover the body of the response", {
+  const detail = {
     expected: "a record with the digest of the body",
     found: `a record of stage "${stage}"${error === undefined ? "" : `: ${error}`}`,
     index: receipt.entry.header.index,
-  });
+  };
+  throw new Undecided("the receipt does not cover the body of the response", detail, "not-covered");
 }
 
 function isNamed({ entry }: Receipt, trust: Trust): boolean {

@@ -10,15 +10,26 @@ export type Outcome = keyof typeof EXIT_CODES;
 /** Faults that leave it open whether anything is wrong. */
 const OPEN_CODES: ReadonlySet<FaultCode> = new Set(["unknown-key", "not-yet-included", "pruned", "erased"]);
 
+/** Every code that an Undecided can have besides those of a Fault, with what it means to the person who reads it. */
+export const UNDECIDED_CODES = {
+  undecided: "It could not be told whether anything is wrong; the message says why.",
+  "wrong-input": "What was given is not what is needed here; the message says what is.",
+  "no-answer": "Nobody answered, or the answer broke off. That proves nothing against anybody: try again.",
+  "no-receipt": "The response came without a receipt: not through Counterfoil, or it is not on record.",
+  "not-covered": "There is a receipt, but none that speaks of the bytes that you saw.",
+} as const;
+
+export type UndecidedCode = keyof typeof UNDECIDED_CODES;
+
 const FOUND_MAX = 200;
 
 /** It could not be told; the message says why, and what to do about it. */
 export class Undecided extends Error {
-  /** The fault code that fits, where one does. */
-  readonly code: FaultCode | undefined;
+  /** Of a Fault's codes where one fits. */
+  readonly code: FaultCode | UndecidedCode;
   readonly detail: FaultDetail;
 
-  constructor(message: string, detail: FaultDetail = {}, code?: FaultCode) {
+  constructor(message: string, detail: FaultDetail = {}, code: FaultCode | UndecidedCode = "undecided") {
     super(message);
     this.name = "Undecided";
     this.code = code;
@@ -29,7 +40,7 @@ export class Undecided extends Error {
 /** Why a command did not end in "proven". */
 export interface Failure extends FaultDetail {
   readonly outcome: "wrong" | "undecided";
-  readonly code?: FaultCode;
+  readonly code?: FaultCode | UndecidedCode;
   readonly message: string;
   /** What the code means to the person who reads it. */
   readonly meaning?: string;
@@ -43,7 +54,8 @@ export function describeFailure(error: unknown): Failure {
   }
   if (error instanceof Undecided) {
     const { code, message, detail } = error;
-    return { outcome: "undecided", message, ...(code && describeCode(code)), ...pickDetail(detail) };
+    const described = code === "undecided" ? {} : describeCode(code);
+    return { outcome: "undecided", message, ...described, ...pickDetail(detail) };
   }
   return { outcome: "undecided", message: `the program itself failed: ${String(error)}` };
 }
@@ -58,8 +70,8 @@ export async function undecidedIfFaulty<T>(what: string, read: () => T | Promise
   }
 }
 
-function describeCode(code: FaultCode): { code: FaultCode; meaning: string } {
-  return { code, meaning: FAULT_CODES[code] };
+function describeCode<Code extends FaultCode | UndecidedCode>(code: Code): { code: Code; meaning: string } {
+  return { code, meaning: { ...FAULT_CODES, ...UNDECIDED_CODES }[code] };
 }
 
 /** What was found may be a whole file of something else. */

@@ -1,5 +1,6 @@
-// What the command line needs of the platform that it runs on, and nothing else. Everything that can fail
-// here for reasons of the world outside (no such host, no permission) fails with an Undecided.
+// What the command line needs of the platform that it runs on, and nothing else; the SDK needs only the part that
+// sends. Everything that can fail here for reasons of the world outside (no such host, no permission) fails with an
+// Undecided.
 import type { NoteKey } from "../tlog/note.ts";
 
 export interface WireRequest {
@@ -9,6 +10,11 @@ export interface WireRequest {
   readonly body?: Uint8Array;
   /** Gives up when nothing arrives for so long after the head of the response, in ms; else never. */
   readonly idleMs?: number;
+}
+
+/** Sends one request. Resolves with the head of the response. @throws Undecided when there is no answer */
+export interface Sender {
+  send(request: WireRequest): Promise<WireResponse>;
 }
 
 /** A response as it stands on the wire: no content coding was undone, no redirect followed. */
@@ -70,7 +76,7 @@ export interface Database {
   transaction<T>(work: () => T): T;
 }
 
-export interface Platform {
+export interface Platform extends Sender {
   /** The version of the program. */
   readonly version: string;
   /** Whether a person is looking at standard output, and at standard error. */
@@ -98,8 +104,6 @@ export interface Platform {
   /** Writes to standard output, and to standard error. */
   writeOut(data: Uint8Array | string): Promise<void>;
   writeErr(text: string): Promise<void>;
-  /** Sends one request. Resolves with the head of the response. */
-  send(request: WireRequest): Promise<WireResponse>;
   /**
    * Runs a witness until this process is told to end.
    * @param ready is told once it answers. @throws Undecided when it cannot begin.

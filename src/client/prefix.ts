@@ -7,6 +7,7 @@ import {
   checkConsistency,
   checkInclusion,
   equalBytes,
+  HASH_BYTES,
   type Hash,
   planConsistency,
   planInclusion,
@@ -35,7 +36,15 @@ export async function proveLeaf(
 /** The tiles that it takes to tell whether a signed tree continues another that is not larger. */
 export function tilesOfPrefix(older: SignedTree, signed: SignedTree): readonly Tile[] {
   if (older.size === signed.size) return [];
-  return [...planRoot(older.size).tiles, ...planConsistency(older.size, signed.size).tiles];
+  return [...tilesOfRoot(older.size, signed.size), ...planConsistency(older.size, signed.size).tiles];
+}
+
+/**
+ * The tiles that hold the hashes of a smaller tree, as they are in a larger one: an archive need not keep the partial
+ * tiles of the smaller one, and another tree never had them.
+ */
+function tilesOfRoot(size: number, signedSize: number): Tile[] {
+  return planRoot(size).tiles.map(({ level, n }) => tileAt(level, n, signedSize)!);
 }
 
 /**
@@ -50,7 +59,8 @@ export async function continues(get: Get, signed: SignedTree, older: SignedTree)
 /** The root that a signed tree had when it was of `size`. */
 async function proveRoot(get: Get, size: number, signed: SignedTree): Promise<Hash> {
   const older = planRoot(size);
-  const root = older.root(await readTiles(get, older.tiles));
+  const tiles = await readTiles(get, tilesOfRoot(size, signed.size));
+  const root = older.root(tiles.map((tile, i) => tile.subarray(0, older.tiles[i]!.width * HASH_BYTES)));
   const plan = planConsistency(size, signed.size);
   const proof = plan.prove(await readTiles(get, plan.tiles));
   try {

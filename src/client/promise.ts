@@ -4,7 +4,7 @@ import { parseReceipt, verifySignature } from "../receipt/receipt.ts";
 import { findLedger, type Trust } from "../receipt/trust.ts";
 import { requireReceipt } from "./capture.ts";
 import { Undecided } from "./outcome.ts";
-import type { Platform } from "./platform.ts";
+import type { Sender } from "./platform.ts";
 import { readUrl } from "./remote.ts";
 
 /** How long to wait for the receipt, in seconds. */
@@ -17,7 +17,7 @@ const RECEIPT_WAIT_S = 10;
  * @throws Fault when the promise is not genuine or was broken; Undecided when nothing is on record yet.
  */
 export async function redeemPromise(
-  platform: Platform,
+  sender: Sender,
   text: string,
   prefix: string,
   trust: Trust,
@@ -26,7 +26,7 @@ export async function redeemPromise(
   await verifyPromise(promise, trust.receiptKeys);
   findLedger(trust, promise.header.origin);
   const address = `${prefix}receipts/${encodeURIComponent(promise.record.jti)}`;
-  const answer = await readUrl(platform, address, { prefer: `wait=${RECEIPT_WAIT_S}` });
+  const answer = await readUrl(sender, address, { prefer: `wait=${RECEIPT_WAIT_S}` });
   if (answer.status !== 200) {
     throw new Undecided("the promise is genuine, and the record that it promises is not in the ledger yet", {
       expected: `a receipt at ${address}, by ${promise.header.promise}`,

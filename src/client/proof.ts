@@ -13,7 +13,7 @@ import { checkConsistency, equalBytes, planConsistency } from "../tlog/tree.ts";
 import { openRemoteArchive } from "./archive.ts";
 import { verifyTrusted } from "./exchange.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
-import type { Platform } from "./platform.ts";
+import type { Sender } from "./platform.ts";
 import { proveLeaf } from "./prefix.ts";
 import { readUrl } from "./remote.ts";
 
@@ -35,15 +35,15 @@ const WAIT_STEP_S = 10;
  * @throws Fault when the proof is wrong; Undecided when there is none within the time.
  */
 export async function fetchProof(
-  platform: Platform,
+  sender: Sender,
   url: string,
   receipt: string | undefined,
   trust: Trust,
   waitS: number,
 ): Promise<FetchedProof> {
   const address = `${url.replace(/\/proof$/, "")}/proof`;
-  const bytes = await waitForProof(platform, address, waitS).catch(async error => {
-    const made = receipt && (await proveFromTiles(platform, address, receipt, trust).catch(onlyFaults));
+  const bytes = await waitForProof(sender, address, waitS).catch(async error => {
+    const made = receipt && (await proveFromTiles(sender, address, receipt, trust).catch(onlyFaults));
     if (made) return new TextEncoder().encode(made);
     throw error;
   });
@@ -61,7 +61,7 @@ export async function fetchProof(
  * @throws Fault `forked` when another entry stands at its place: the receipt is proof of misbehaviour then.
  */
 async function proveFromTiles(
-  platform: Platform,
+  sender: Sender,
   address: string,
   receipt: string,
   trust: Trust,
@@ -69,7 +69,7 @@ async function proveFromTiles(
   const { entry } = (await verifyTrusted({ receipt }, trust)).receipt;
   const { index, origin } = entry.header;
   const ledger = findLedger(trust, origin);
-  const archive = openRemoteArchive(platform, address.replace(/receipts\/[^/]*\/proof$/, ""), undefined);
+  const archive = openRemoteArchive(sender, address.replace(/receipts\/[^/]*\/proof$/, ""), undefined);
   const get: Get = path => archive.get(`${ledger.name}/${path}`);
   const note = await get("checkpoint");
   if (note === undefined) return undefined;
@@ -105,14 +105,10 @@ export function carriedReceipt(proof: string, what: string): string {
   return new TextDecoder("latin1").decode(extra);
 }
 
-async function waitForProof(platform: Platform, url: string, waitS: number): Promise<Uint8Array> {
+async function waitForProof(sender: Sender, url: string, waitS: number): Promise<Uint8Array> {
   for (let left = waitS; ; left -= WAIT_STEP_S) {
     const wait = Math.max(0, Math.min(left, WAIT_STEP_S));
-    const { status, headers, body } = await readUrl(
-      platform,
-      url,
-      wait > 0 ? { prefer: `wait=${wait}` } : {},
-    );
+    const { status, headers, body } = await readUrl(sender, url, wait > 0 ? { prefer: `wait=${wait}` } : {});
     if (status === 200) return body;
     // An edge that knows the entry, and has not published it yet, says when to ask again.
     const isComing = status === 404 && headers.has("retry-after");

@@ -1,6 +1,6 @@
 // Reading an edge's own URLs: where its reserved prefix is, and what stands at an address below it.
 import { Undecided } from "./outcome.ts";
-import type { Platform } from "./platform.ts";
+import type { Sender } from "./platform.ts";
 
 /** The reserved prefix that an edge has unless it is configured otherwise. */
 const DEFAULT_PREFIX = "/.well-known/audit/";
@@ -19,11 +19,11 @@ export interface Answer {
 
 /** Reads one URL. Any status is an answer. @throws Undecided when there is none, or a boundless one. */
 export async function readUrl(
-  platform: Platform,
+  sender: Sender,
   url: string,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
-  const response = await platform.send({
+  const response = await sender.send({
     method: "GET",
     url,
     headers: [["accept-encoding", "identity"], ...Object.entries(headers)],

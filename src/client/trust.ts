@@ -2,7 +2,7 @@
 // anew from the operator shows only that the operator agrees with itself, and whoever gets it is told so.
 import { parseTrust, type Trust } from "../receipt/trust.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, Sender } from "./platform.ts";
 import { isUrl, parseUrl, possiblePrefixes, readUrl } from "./remote.ts";
 
 export interface TrustSource {
@@ -22,11 +22,11 @@ export async function readTrust(platform: Platform, where: string): Promise<Trus
 }
 
 /** Fetches the trust document of an edge. @param where URL of the API, of the prefix or of the document. */
-export async function fetchTrust(platform: Platform, where: string): Promise<TrustSource> {
+export async function fetchTrust(sender: Sender, where: string): Promise<TrustSource> {
   const tried: string[] = [];
   for (const prefix of possiblePrefixes(parseUrl(where))) {
     const url = `${prefix}trust`;
-    const { status, body } = await readUrl(platform, url);
+    const { status, body } = await readUrl(sender, url);
     if (status === 200) return openTrust(body, url, "operator");
     tried.push(`${url} (status ${status})`);
   }

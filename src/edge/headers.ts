@@ -96,7 +96,8 @@ export function exposeOwn(headers: Headers): void {
   if (headers.has("access-control-allow-origin")) append(headers, "access-control-expose-headers", EXPOSED);
 }
 
-const EXPOSED = "Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link";
+/** Content-Encoding too: who cannot see that a body was decoded would take it for another. */
+const EXPOSED = "Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link, Content-Encoding";
 
 /** Takes out fields by their lower-case names, also as spelled with _ for -: some upstreams take one for the other. */
 export function withhold(headers: Headers, names: readonly string[]): void {

@@ -70,6 +70,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
   const operatorSide = createOperatorSide(options, `${base}/private`);
   router
     .all("/private/*", request => operatorSide(request))
+    .options("*", () => preflight())
     .all("*", request => (["GET", "HEAD"].includes(request.method) ? undefined : notAllowed()))
     .get("/jwks.json", () => json({ keys: trust.receiptKeys }))
     .get("/trust", () => text("application/json", formatTrust(trust)))
@@ -96,6 +97,7 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     const response: Response = await router.fetch(asked);
     // Browser clients of any origin may check receipts: nothing here depends on who asks by cookie.
     response.headers.set("access-control-allow-origin", "*");
+    response.headers.set("access-control-expose-headers", "Audit-Stage, Retry-After");
     return request.method === "HEAD" ? new Response(null, response) : response;
   };
 }
@@ -297,6 +299,16 @@ function bytes(body: Uint8Array, type: string, caching = IMMUTABLE): Response {
 
 function notFound(detail: string): Response {
   return problem(404, "Not found", `Nothing found: ${detail}.`);
+}
+
+/** What browsers ask before they send `Prefer` for a page of another origin (Fetch, CORS-preflight). */
+function preflight(): Response {
+  const headers = {
+    "access-control-allow-methods": "GET, HEAD",
+    "access-control-allow-headers": "Prefer",
+    "access-control-max-age": "86400",
+  };
+  return new Response(null, { status: 204, headers });
 }
 
 function notAllowed(): Response {

@@ -7,7 +7,10 @@ export function formatDigest(hash: Uint8Array): string {
   return `sha-256=:${encodeBase64(hash)}:`;
 }
 
+/** A body: its bytes, or the Content-Digest value of one that was not kept. */
+export type Body = Uint8Array | { readonly digest: string };
+
 /** The Content-Digest value of a body. */
-export function digestOf(body: Uint8Array): string {
-  return formatDigest(sha256(body));
+export function digestOf(body: Body): string {
+  return "digest" in body ? body.digest : formatDigest(sha256(body));
 }

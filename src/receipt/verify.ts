@@ -8,7 +8,7 @@ import { meetsQuorum, parsePolicy } from "../tlog/policy.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
 import { type Anchor, openAnchor } from "./anchor.ts";
-import { digestOf } from "./digest.ts";
+import { type Body, digestOf } from "./digest.ts";
 import { matchesField, type PrivateChoice } from "./disclosure.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
 import { fitLike, type Text } from "./record.ts";
@@ -27,9 +27,9 @@ export interface SeenExchange {
   readonly method?: string;
   /** The absolute URL that was asked for. */
   readonly url?: string;
-  readonly requestBody?: Uint8Array;
+  readonly requestBody?: Body;
   readonly status?: number;
-  readonly responseBody?: Uint8Array;
+  readonly responseBody?: Body;
 }
 
 export interface Evidence {

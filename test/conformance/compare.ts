@@ -32,7 +32,8 @@ const OWN_MEMBERS: Readonly<Record<string, RegExp>> = {
   link: /(?:,\s*)?<[^>]*>;\s*rel="audit-receipt"$/,
   "server-timing": /(?:,\s*)?audit;dur=\d+$/,
   // What scripts of other origins may read.
-  "access-control-expose-headers": /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link$/,
+  "access-control-expose-headers":
+    /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link, Content-Encoding$/,
 };
 
 export interface Comparable {

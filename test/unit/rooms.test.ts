@@ -42,7 +42,9 @@ function roomOf(file: string): string {
 }
 
 function importsOf(file: string): string[] {
-  const found = readFileSync(file, "utf8").matchAll(/(?:\bfrom|\bimport)\s*\(?\s*["']([^"']+)["']/g);
+  // An example in a comment imports nothing.
+  const code = readFileSync(file, "utf8").replaceAll(/^ *\*.*$/gm, "");
+  const found = code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*["']([^"']+)["']/g);
   return [...found].map(match =>
     match[1]!.startsWith(".") ? normalize(join(dirname(file), match[1]!)) : match[1]!,
   );

@@ -206,7 +206,7 @@ describe("counterfoil fetch", () => {
     alter(isApi, () => ({ headers: new Headers() }));
     expect(await desk.run("fetch", URL_OF, "--trust", "trust.json")).toBe(2);
     expect(desk.out).toBe("GET /v1/orders?page=2 ");
-    expect(desk.err).toMatch(/^undecided +the response carries no receipt\n/);
+    expect(desk.err).toMatch(/^undecided +no-receipt: the response carries no receipt\n/);
   });
 
   test("sends nothing when the trust document that was named cannot be read", async () => {

@@ -1,0 +1,74 @@
+// What a caller of fetch can see of an exchange, as the verifier takes it. Fetch hides things: the requests before a
+// redirect, the bytes before a content coding was undone. What cannot be seen is left out here, or said to be altered.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { type Body, formatDigest } from "../receipt/digest.ts";
+import type { MadeExchange } from "./exchange.ts";
+
+/** A request, as it was sent. */
+export interface Sent {
+  readonly method: string;
+  readonly url: string;
+  /** Undefined when nobody knows. */
+  readonly body: Body | undefined;
+}
+
+/** What is seen of an exchange, apart from the response's body. */
+export function seeExchange({ method, url, body }: Sent, response: Response): MadeExchange {
+  const { status, headers, redirected } = response;
+  const coding = headers.get("content-encoding") ?? "identity";
+  // Whether a redirect has turned the request into another, nobody tells; a GET and a HEAD stay what they are.
+  const isKept = !redirected || method === "GET" || method === "HEAD";
+  return {
+    seen: {
+      url: redirected ? response.url : url,
+      status,
+      ...(isKept && { method }),
+      ...(isKept && body && { requestBody: body }),
+    },
+    headers,
+    ...(coding !== "identity" && { altered: `a body with Content-Encoding: ${coding}, which fetch undoes` }),
+  };
+}
+
+/** All of a body. */
+export async function readBody(message: Request | Response): Promise<Uint8Array> {
+  return new Uint8Array(await message.arrayBuffer());
+}
+
+/** What is to be told of a body that is passed on. */
+export interface Onlooker {
+  /** All of it has passed: if this rejects, the body breaks off with the reason instead of ending. */
+  end(body: { readonly digest: string }): Promise<void>;
+  /** It broke off, or its reader had enough. */
+  broken(reason: unknown): void;
+}
+
+/** The same body, digested on its way; no faster than it is read, and nothing of it is kept. */
+export function passOn(
+  body: ReadableStream<Uint8Array>,
+  { end, broken }: Onlooker,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader();
+  const hash = sha256.create();
+  return new ReadableStream<Uint8Array<ArrayBuffer>>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read().catch(error => {
+          broken(error);
+          throw error;
+        });
+        if (done) {
+          await end({ digest: formatDigest(hash.digest()) });
+          return controller.close();
+        }
+        hash.update(value);
+        controller.enqueue(value as Uint8Array<ArrayBuffer>);
+      },
+      async cancel(reason) {
+        broken(reason);
+        await reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
