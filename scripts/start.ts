@@ -7,7 +7,7 @@ import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parsePolicy } from "../src/edge/policy.ts";
 import { openKeySet, operatorTokenPath, readIfPresent, readOrMake } from "../src/hosts/keys.ts";
-import { lockState } from "../src/hosts/state.ts";
+import { openWorkerdState } from "../src/hosts/state.ts";
 import { startDemo } from "./demo.ts";
 import type { Workerd } from "./workerd.ts";
 
@@ -41,7 +41,7 @@ async function orUsage<T>(read: () => T | Promise<T>): Promise<T> {
 async function main(args: string[]): Promise<void> {
   const settings = parseSettings(args);
   if (settings === undefined) return console.log(USAGE);
-  await orUsage(() => lockState(settings.state));
+  const storage = await orUsage(() => openWorkerdState(settings.state));
   const issuer = await orUsage(() => claimIssuer(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
   const { readConfig } = await import("./config.ts");
@@ -56,7 +56,7 @@ async function main(args: string[]): Promise<void> {
     bindings: { ...vars, ...keys, ...givenSecrets() },
     host: settings.host,
     port: Number(issuer.port || 80),
-    storage: join(settings.state, "storage"),
+    storage,
   });
   endTogether(workerd);
   console.log(formatWelcome(settings, issuer.origin, upstream, prefix, workerd.pid));

@@ -289,7 +289,7 @@ async function readBeginning(path: string, bytesMax: number): Promise<Uint8Array
 }
 
 /** @throws Error for what is no key: nothing that is not below the folder can be named. */
-function checkKey(key: string): void {
+export function checkKey(key: string): void {
   if (isKey(key)) return;
   throw new Error(`archive: expected a path of visible ASCII characters, found ${JSON.stringify(key)}`);
 }

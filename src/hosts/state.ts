@@ -8,10 +8,11 @@
 //   anchors.sqlite          what the anchor writer remembers
 //   archive/, anchors/      the objects that would lie in two buckets elsewhere; keys are paths
 //   secrets.json, operator-token, issuer   see keys.ts and the start script
-//   storage/                local workerd's own stores, in a layout that is Miniflare's
-import { chmodSync, statSync } from "node:fs";
+//   storage/                what local workerd keeps instead, in Miniflare's layout; see adoption.ts
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { type Adoption, adoptStorage, isBeingAdopted } from "./adoption.ts";
 import { type Folder, makeFolder, openFolder } from "./folder.ts";
 import { type Database, openSqlite, type SqliteOptions } from "./sqlite.ts";
 
@@ -26,12 +27,14 @@ export interface State {
   /** The stores that elsewhere are the buckets ARCHIVE and ANCHORS. */
   readonly archive: Folder;
   readonly anchors: Folder;
+  /** What was taken over from local workerd when the folder was opened, if it was. */
+  readonly adoption: Adoption | undefined;
   /** Closes every database, and lets others have the folder. */
   close(): void;
 }
 
 /** What keeps other processes out of a state folder. */
-export interface StateLock {
+interface StateLock {
   release(): void;
 }
 
@@ -39,13 +42,15 @@ export interface StateLock {
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /**
- * Opens a state folder for an edge on Node, Deno or Bun, and makes it if there is none.
+ * Opens a state folder for an edge on Node, Deno or Bun, and makes it if there is none. What local workerd has kept in
+ * it is taken over, and workerd cannot go on with it afterwards.
  * @throws Error that names the folder and says why it cannot be had.
  */
 export async function openState(path: string): Promise<State> {
   const root = resolve(path);
   const lock = await lockState(root);
   try {
+    const adoption = await adoptStorage(root);
     const folders = ["ledgers", "vaults", "archive", "anchors"].map(name => join(root, name));
     for (const folder of folders) await makeFolder(folder);
     const [ledgers, vaults, archive, anchors] = folders as [string, string, string, string];
@@ -62,6 +67,7 @@ export async function openState(path: string): Promise<State> {
       anchorer: () => open(join(root, "anchors.sqlite")),
       archive: await openFolder(archive),
       anchors: await openFolder(anchors),
+      adoption,
       close() {
         for (const database of databases.values()) database.close();
         databases.clear();
@@ -75,10 +81,26 @@ export async function openState(path: string): Promise<State> {
 }
 
 /**
+ * Keeps a state folder for local workerd, for as long as this process runs, and makes it if there is none.
+ * @returns where workerd is to keep its stores.
+ * @throws Error that names the folder and says why it cannot be had.
+ */
+export async function openWorkerdState(path: string): Promise<string> {
+  const root = resolve(path);
+  const lock = await lockState(root);
+  if (!existsSync(join(root, "ledgers")) && !isBeingAdopted(root)) return join(root, "storage");
+  lock.release();
+  throw new Error(
+    `the ledgers of ${root} are kept by Node, Deno or Bun, and workerd cannot go on with them: ` +
+      "give --runtime, or another state folder",
+  );
+}
+
+/**
  * Makes a state folder, if there is none, and keeps it for this process until it ends or lets go.
  * @throws Error that names the folder, when another process has it, or others could write to it.
  */
-export async function lockState(path: string): Promise<StateLock> {
+async function lockState(path: string): Promise<StateLock> {
   await makeFolder(path);
   if ((statSync(path).mode & 0o022) !== 0) {
     throw new Error(`${path} can be written to by others than its owner: chmod go-w ${path}`);
