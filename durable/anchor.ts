@@ -19,10 +19,10 @@ import {
   type Refused,
 } from "../src/receipt/anchor.ts";
 import { FIRST_PREV } from "../src/receipt/entry.ts";
-import type { SigningKey } from "../src/receipt/key.ts";
-import type { TrustedLedger } from "../src/receipt/trust.ts";
+import { isRetired, type SigningKey, type TrustedKey } from "../src/receipt/key.ts";
+import { openTrusted, type TrustedLedger } from "../src/receipt/trust.ts";
 import { encodeBase64, encodeBase64url } from "../src/tlog/base64.ts";
-import { type Checkpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
+import type { Checkpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { TILE_WIDTH, tileAt, tileHashes } from "../src/tlog/tile.ts";
@@ -41,6 +41,8 @@ export interface AnchorOptions {
   readonly issuer: string;
   readonly ledgers: readonly TrustedLedger[];
   readonly key: SigningKey;
+  /** The keys that signed anchors before. */
+  readonly retired: readonly TrustedKey[];
   readonly now: () => number;
   /** The lock on the anchor store. */
   readonly lock: Lock;
@@ -77,7 +79,7 @@ const encoder = new TextEncoder();
 export class Anchorer {
   readonly #options: AnchorOptions;
   #refused: readonly Error[] = [];
-  #unwitnessed: readonly Error[] = [];
+  #waiting: readonly Error[] = [];
   #unlocked: readonly Error[] = [];
   #uncopied: readonly Error[] = [];
   #missedTimestamp: Error | undefined;
@@ -130,7 +132,7 @@ export class Anchorer {
   /** What a person should look at after the newest attempt, although it was not in vain; the worst comes first. */
   get troubles(): readonly Error[] {
     const missed = this.#missedTimestamp;
-    const others = [...this.#unlocked, ...this.#uncopied, ...this.#unwitnessed];
+    const others = [...this.#unlocked, ...this.#uncopied, ...this.#waiting];
     return [...this.#refused, ...others, ...(missed === undefined ? [] : [missed])];
   }
 
@@ -171,12 +173,12 @@ export class Anchorer {
     const ledgers: Pin[] = [];
     const faults: Fault[] = [];
     const refused: Refused[] = [];
-    const unwitnessed: Error[] = [];
+    const waiting: Error[] = [];
     for (const ledger of this.#options.ledgers) {
       const { origin } = ledger;
       const before = pinned.find(pin => pin.origin === origin);
       try {
-        const pin = await this.#pin(ledger, before, unwitnessed);
+        const pin = await this.#pin(ledger, before, waiting);
         if (pin !== undefined) ledgers.push(pin);
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
@@ -186,7 +188,7 @@ export class Anchorer {
       }
     }
     this.#refused = faults;
-    this.#unwitnessed = unwitnessed;
+    this.#waiting = waiting;
     return { ledgers, refused };
   }
 
@@ -222,6 +224,7 @@ export class Anchorer {
     const present = put ? text : await this.#read(epoch);
     if (present === undefined)
       throw new Error(`anchor ${epoch}: neither written nor there; will be tried again`);
+    if (present !== text) await this.#findVoucher(epoch, present);
     await this.#take(epoch, present);
   }
 
@@ -230,18 +233,41 @@ export class Anchorer {
    * them, or storage was rewound. They are taken only if they are ours and follow the last one known.
    */
   async #catchUp(): Promise<void> {
+    let vouchedFor = -1;
     for (;;) {
       const epoch = ((await this.#last())?.payload.epoch ?? -1) + 1;
       const present = await this.#read(epoch);
       if (present === undefined) return;
+      if (epoch > vouchedFor) vouchedFor = await this.#findVoucher(epoch, present);
       await this.#take(epoch, present);
     }
   }
 
+  /**
+   * The first epoch, from that of a found anchor on, whose anchor the key in force has signed. One that a retired key
+   * has signed may be a thief's: to go on from it would vouch for it.
+   * @throws Fault `key-not-valid` when there is none.
+   */
+  async #findVoucher(first: number, found: string): Promise<number> {
+    let epoch = first;
+    for (let text: string | undefined = found; text !== undefined; text = await this.#read(++epoch)) {
+      if (!isRetired((await this.#open(text)).key)) return epoch;
+    }
+    throw new Fault(
+      "key-not-valid",
+      `anchor ${first}: is unknown here, and from there on only a retired key has signed`,
+    );
+  }
+
+  #open(text: string): Promise<Anchor> {
+    const { key, retired } = this.#options;
+    return openAnchor(text, [key.publicJwk, ...retired]);
+  }
+
   /** Remembers the anchor that stands in the store as the newest. @throws Fault when it is not a next one of ours. */
   async #take(epoch: number, text: string): Promise<void> {
-    const { sql, key } = this.#options;
-    const { payload } = await openAnchor(text, [key.publicJwk]);
+    const { sql } = this.#options;
+    const { payload } = await this.#open(text);
     const [before] = sql.all("SELECT text FROM anchor WHERE epoch = ?", epoch - 1);
     const prev = epoch === 0 ? FIRST_ANCHOR_PREV : before && digestAnchor(before.text as string);
     if (payload.epoch !== epoch || (prev !== undefined && payload.prev !== prev)) {
@@ -267,17 +293,16 @@ export class Anchorer {
   }
 
   async #last(): Promise<Anchor | undefined> {
-    const { sql, key } = this.#options;
-    const row = sql.all("SELECT text FROM anchor ORDER BY epoch DESC LIMIT 1")[0];
-    return row === undefined ? undefined : openAnchor(row.text as string, [key.publicJwk]);
+    const row = this.#options.sql.all("SELECT text FROM anchor ORDER BY epoch DESC LIMIT 1")[0];
+    return row === undefined ? undefined : this.#open(row.text as string);
   }
 
   /**
    * What the archive shows of a ledger, checked, and cosigned if it has grown; undefined while nothing of it is
-   * published. @param unwitnessed collects why witnesses have not cosigned.
+   * published. @param waiting collects why witnesses have not cosigned, or why it is not pinned yet.
    * @throws Fault when it contradicts itself or what was pinned `before`, or when too few witnesses have cosigned.
    */
-  async #pin(ledger: TrustedLedger, before: Pin | undefined, unwitnessed: Error[]): Promise<Pin | undefined> {
+  async #pin(ledger: TrustedLedger, before: Pin | undefined, waiting: Error[]): Promise<Pin | undefined> {
     const get: Get = async path => (await this.#options.archive.get(`${ledger.name}/${path}`))?.bytes;
     const note = await get("checkpoint");
     if (note === undefined) {
@@ -287,14 +312,21 @@ export class Anchorer {
       });
     }
     const text = decoder.decode(note);
-    const { checkpoint } = await openCheckpoint(text, ledger.keys);
+    const { checkpoint, isRetired } = await openTrusted(text, ledger);
     await checkTree(checkpoint, get);
     if (before !== undefined) {
       await checkExtends(before, checkpoint, ledger, get);
       if (checkpoint.size === before.size) return before;
     }
+    if (isRetired) {
+      // An anchor would vouch for it, and a retired key may be anybody's. The ledger will sign with its new one.
+      waiting.push(
+        new Error(`${ledger.origin}: only a retired key has signed its checkpoint, so none is pinned yet`),
+      );
+      return before;
+    }
     const cosigned = await this.#options.cosigner?.cosign(text, checkpoint, get);
-    unwitnessed.push(...(cosigned?.troubles ?? []).map(trouble => new Error(trouble)));
+    waiting.push(...(cosigned?.troubles ?? []).map(trouble => new Error(trouble)));
     return {
       origin: checkpoint.origin,
       size: checkpoint.size,
@@ -344,7 +376,7 @@ async function checkTree(checkpoint: Checkpoint, get: Get): Promise<void> {
 }
 
 async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedger, get: Get): Promise<void> {
-  const old = (await openCheckpoint(before.checkpoint, ledger.keys)).checkpoint;
+  const old = (await openTrusted(before.checkpoint, ledger)).checkpoint;
   if (after.size < old.size) {
     throw new Fault("rolled-back", `${ledger.origin}: smaller than when it was last anchored`, {
       expected: `at least ${old.size} entries`,

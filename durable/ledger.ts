@@ -26,6 +26,8 @@ export interface Identity {
   readonly receipt: string;
   /** The verifier key of the checkpoints. */
   readonly checkpoint: string;
+  /** The thumbprint of the anchor key. */
+  readonly anchor: string;
   /** The hash of the policy. */
   readonly policy: string;
 }
@@ -129,6 +131,15 @@ export class Ledger {
     const ms = now();
     const [placement] = await this.append([formatControl(issuer, makeJti(ms, random(16)), ms, control)]);
     return placement!;
+  }
+
+  /**
+   * Tells of keys and policy that have changed, if any have, without waiting for a record that would: a retired key
+   * is to be seen as such, and the next checkpoint and anchor to be by the keys in force. Throws as `append`.
+   */
+  async tell(): Promise<void> {
+    const told = this.store.identity();
+    if (told !== "" && told !== JSON.stringify(this.#options.identity)) await this.#wait([]);
   }
 
   /** Compares storage with the archive, unless that holds still. @throws as `recheck`, but for its Faults. */
@@ -364,10 +375,11 @@ class Batch {
       this.#tell({ type: "genesis", v: 1, iss: issuer, origin, ...identity });
       return;
     }
-    for (const use of ["receipt", "checkpoint"] as const) {
+    for (const use of ["receipt", "checkpoint", "anchor"] as const) {
       if (was[use] === identity[use]) continue;
       this.#tell({ type: "key-added", use, key: identity[use] });
-      this.#tell({ type: "key-retired", use, key: was[use] });
+      // What was told before anchor keys were told of names none.
+      if (was[use] !== undefined) this.#tell({ type: "key-retired", use, key: was[use] });
     }
     if (was.policy !== identity.policy) {
       this.#tell({ type: "policy-changed", from: was.policy, to: identity.policy });

@@ -83,7 +83,8 @@ export class LedgerWriter {
     this.#ledger = openLedger(options);
     const { name, origin } = options.ledger;
     this.#spool = new Spool({
-      ...{ name, origin, keys: options.receiptKeys, store: options.spool, report: options.report },
+      ...{ name, origin, keys: options.receiptKeys, now: options.now },
+      ...{ store: options.spool, report: options.report },
       append: async records => {
         const placements = await this.#ledger.append(records);
         await options.sync();
@@ -175,12 +176,13 @@ export class LedgerWriter {
   /** Everything that is due. @returns whether there is more of it. */
   async #work(look: boolean): Promise<boolean> {
     const { archive, anchorWriter, ledger, retentionMs, signer } = this.#options;
-    const { name, origin } = ledger;
+    const { name } = ledger;
     const { store } = this.#ledger;
     await this.#ledger.check();
     if (look) await this.#drain();
     if (this.#ledger.halted !== undefined) throw this.#ledger.halted;
-    await publish({ store, archive, name, origin, signer });
+    await this.#ledger.tell();
+    await publish({ store, archive, ledger, signer });
     const isPruning = this.#ledger.prune();
     await anchorWriter.arm({ ledger: name, published: store.published() });
     if (retentionMs === undefined) return isPruning;

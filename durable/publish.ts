@@ -1,9 +1,12 @@
 // Publishing: what the ledger holds becomes standard tiles and a signed checkpoint in the archive.
 // The order makes it safe to stop anywhere: what a checkpoint promises is there before the checkpoint is,
-// and the checkpoint is replaced only if this tree continues it and it is still the one that was looked at.
+// and the checkpoint is replaced only if this tree continues it and it is still the one that was looked at. A key
+// signs only while the ledger's own records say that it is in force: none after the record that retires it.
+
+import { openTrusted, type TrustedLedger } from "../src/receipt/trust.ts";
 import { encodeBundle } from "../src/tlog/bundle.ts";
-import { formatCheckpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
-import { formatNote, type NoteSigner, signNote } from "../src/tlog/note.ts";
+import { formatCheckpoint } from "../src/tlog/checkpoint.ts";
+import { formatNote, formatVerifierKey, type NoteSigner, signNote } from "../src/tlog/note.ts";
 import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, type Tile, tilesBetween } from "../src/tlog/tile.ts";
 import { type Frontier, HASH_BYTES, rootOf } from "../src/tlog/tree.ts";
@@ -14,9 +17,8 @@ import type { Store } from "./store.ts";
 export interface PublishOptions {
   readonly store: Store;
   readonly archive: Archive;
-  /** The ledger's folder in the archive. */
-  readonly name: string;
-  readonly origin: string;
+  /** Its name is the ledger's folder in the archive. */
+  readonly ledger: TrustedLedger;
   /** The checkpoint key. */
   readonly signer: NoteSigner;
 }
@@ -32,13 +34,17 @@ const decoder = new TextDecoder();
  * stopped.
  */
 export async function publish(options: PublishOptions): Promise<number> {
-  const { store, archive, name } = options;
+  const { store, archive, signer } = options;
+  const { name } = options.ledger;
   const noted = store.published();
   if (store.head().frontier.size === noted) return noted;
   const present = await archive.get(`${name}/checkpoint`);
   // Read after the checkpoint: another publication may run, and what it has published is not ahead of this.
   const { frontier } = store.head();
   const before = store.published();
+  if (store.checkpointKey() !== formatVerifierKey(signer.key)) {
+    throw new Error(`ledger "${name}": its records do not tell of this checkpoint key; it signs nothing`);
+  }
   await checkPresent(present, noted, before, frontier, options);
 
   const tiles = [...tilesBetween(before, frontier.size)];
@@ -69,13 +75,14 @@ async function checkPresent(
   noted: number,
   before: number,
   frontier: Frontier,
-  { store, archive, name, origin, signer }: PublishOptions,
+  { store, archive, ledger }: PublishOptions,
 ): Promise<void> {
+  const { name, origin } = ledger;
   if (present === undefined) {
     if (noted > 0) throw lostCheckpoint(origin, noted);
     return;
   }
-  const { checkpoint } = await openCheckpoint(decoder.decode(present.bytes), [signer.key]);
+  const { checkpoint } = await openTrusted(decoder.decode(present.bytes), ledger);
   checkNoOlder(checkpoint, noted);
   if (checkpoint.size === before) return;
   const published: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
@@ -87,7 +94,7 @@ async function checkPresent(
 async function putCheckpoint(
   frontier: Frontier,
   present: Versioned | undefined,
-  { archive, name, origin, signer }: PublishOptions,
+  { archive, ledger: { name, origin }, signer }: PublishOptions,
 ): Promise<void> {
   const text = formatCheckpoint({ origin, size: frontier.size, root: rootOf(frontier), extensions: [] });
   const bytes = encoder.encode(formatNote({ text, signatures: [await signNote(text, signer)] }));

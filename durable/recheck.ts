@@ -6,8 +6,8 @@
 // and the newest anchor; it costs O(log n) tiles and the unpublished tail.
 import { openAnchor } from "../src/receipt/anchor.ts";
 import type { TrustedKey } from "../src/receipt/key.ts";
-import type { TrustedLedger } from "../src/receipt/trust.ts";
-import { type Checkpoint, openCheckpoint } from "../src/tlog/checkpoint.ts";
+import { openTrusted, type TrustedLedger } from "../src/receipt/trust.ts";
+import type { Checkpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import {
@@ -52,7 +52,8 @@ export async function recheck(options: RecheckOptions): Promise<Head> {
     if (least > 0) throw lostCheckpoint(origin, least);
     return store.head();
   }
-  const { checkpoint } = await openCheckpoint(decoder.decode(note), ledger.keys);
+  // By a retired key as well: the one before was in force until this instance began.
+  const { checkpoint } = await openTrusted(decoder.decode(note), ledger);
   checkNoOlder(checkpoint, before);
   const tree = await readTree(checkpoint, published);
   if (anchored !== undefined && anchored.size <= tree.size) {
@@ -141,5 +142,5 @@ async function newestPin({
   if (text === undefined) return undefined;
   const { payload } = await openAnchor(text, anchorKeys);
   const pin = payload.ledgers.find(({ origin }) => origin === ledger.origin);
-  return pin && (await openCheckpoint(pin.checkpoint, ledger.keys)).checkpoint;
+  return pin && (await openTrusted(pin.checkpoint, ledger)).checkpoint;
 }

@@ -32,6 +32,8 @@ export interface SpoolOptions {
   readonly origin: string;
   /** The keys that may have signed what waits. */
   readonly keys: readonly TrustedKey[];
+  /** The ledger's clock, in ms of Unix time. */
+  readonly now: () => number;
   /** Takes records as `Ledger.append` does, and answers when they are durable. */
   readonly append: (records: readonly string[]) => Promise<Placement[]>;
   /** Tells a person of what has failed, or was set aside. */
@@ -54,6 +56,12 @@ export interface SpoolState {
 /** The most records that are entered at once, and the most that were set aside that are counted. */
 export const DRAIN_RECORDS_MAX = 250;
 const SET_ASIDE_COUNT_MAX = 1000;
+
+/** How long what a retired key has signed may wait: no promise states a longer delay. Later, it may be a thief's. */
+const RETIRED_WAIT_MS = 7 * 24 * 3600 * 1000;
+
+/** How long what an unknown key has signed is left: while keys are replaced, an edge may know one before its ledger. */
+const UNKNOWN_WAIT_MS = 3600 * 1000;
 
 /** How many objects are read at once. */
 const READS_AT_ONCE = 25;
@@ -110,7 +118,7 @@ export class Spool {
     try {
       const left = await store.list(formatSpoolPrefix(name), DRAIN_RECORDS_MAX);
       const refused = await store.list(`${REFUSED_FOLDER}/${name}/`, SET_ASIDE_COUNT_MAX);
-      const oldest = timeOfJti(left[0]?.slice(formatSpoolPrefix(name).length).split(".")[0] ?? "");
+      const oldest = left[0] === undefined ? undefined : beganOf(left[0], name);
       this.#state = {
         waiting: left.length,
         deadlines: await this.#readDeadlines(left),
@@ -176,6 +184,7 @@ export class Spool {
       return promise && { key, promise };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
+      if (error.code === "unknown-key" && this.#isYoung(key)) return undefined;
       await this.#setAside(key, `${error.code}: ${error.message}`);
       return undefined;
     }
@@ -188,7 +197,13 @@ export class Spool {
     if (bytes === undefined) return undefined;
     // Any byte becomes one character; what is not ASCII then parses as no promise.
     const promise = parsePromise(new TextDecoder("latin1").decode(bytes));
-    await verifyPromise(promise, keys);
+    const { exp = Number.POSITIVE_INFINITY } = await verifyPromise(promise, keys);
+    if (this.#options.now() > exp * 1000 + RETIRED_WAIT_MS) {
+      throw new Fault(
+        "key-not-valid",
+        "promise: by a key that was retired longer ago than any promise waits",
+      );
+    }
     if (promise.header.origin !== origin || formatSpoolPath(name, promise.recordText) !== key) {
       throw new Fault("misplaced", "promise: is not the one that belongs at this path");
     }
@@ -198,6 +213,12 @@ export class Spool {
       throw new Fault("unsupported", "promise: of a control record that the edge never makes");
     }
     return promise;
+  }
+
+  /** Whether an object is, by its path, of an exchange that began a short while ago. */
+  #isYoung(key: string): boolean {
+    const began = beganOf(key, this.#options.name);
+    return began !== undefined && Math.abs(this.#options.now() - began) < UNKNOWN_WAIT_MS;
   }
 
   /**
@@ -214,6 +235,11 @@ export class Spool {
     await store.delete([key]);
     report(`the spool of ledger "${name}"`, new Error(`${key} was set aside: ${reason}`));
   }
+}
+
+/** When the exchange began whose record lies at a path, if that is one of the spool's. */
+function beganOf(key: string, name: string): number | undefined {
+  return timeOfJti(key.slice(formatSpoolPrefix(name).length).split(".")[0]!);
 }
 
 /** What a person should know of a spool. */

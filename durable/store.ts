@@ -150,6 +150,12 @@ export class Store {
     return this.#one("SELECT identity FROM head").identity as string;
   }
 
+  /** The checkpoint key that those told of; none before genesis. */
+  checkpointKey(): string | undefined {
+    const identity = this.identity();
+    return identity === "" ? undefined : (JSON.parse(identity) as { checkpoint: string }).checkpoint;
+  }
+
   setIdentity(identity: string): void {
     this.#sql.all("UPDATE head SET identity = ?", identity);
   }

@@ -12,9 +12,10 @@ import type { Sql } from "../durable/sql.ts";
 import { openSqlite } from "../src/hosts/sqlite.ts";
 import { formatEntry } from "../src/receipt/entry.ts";
 import { firstJti } from "../src/receipt/jti.ts";
-import { importSigningKey, type SigningKey } from "../src/receipt/key.ts";
+import { importSigningKey, type SigningKey, type TrustedKey } from "../src/receipt/key.ts";
 import { issueReceipt } from "../src/receipt/receipt.ts";
-import type { Trust } from "../src/receipt/trust.ts";
+import type { Trust, TrustedLedger } from "../src/receipt/trust.ts";
+import { decodeBase64url } from "../src/tlog/base64.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../src/tlog/note.ts";
 
 export const ISSUER = "https://api.example.com";
@@ -68,7 +69,8 @@ export interface World {
   readonly ledger: Ledger;
   readonly trust: Trust;
   readonly receiptKey: SigningKey;
-  /** Moves the clock. */
+  /** The clock, and moves it. */
+  now(): number;
   tick(ms: number): void;
   /** Appends records (members that differ from a plain one, or the whole text) and returns their receipts. */
   append(...records: (object | string)[]): Promise<string[]>;
@@ -85,8 +87,13 @@ export interface WorldOptions {
   readonly archive?: MemoryArchive;
   readonly anchors?: MemoryArchive;
   readonly receiptKey?: SigningKey;
+  readonly checkpointKey?: SigningKey;
+  readonly anchorKey?: SigningKey;
+  /** The keys that were in force before, by use. */
+  readonly retired?: Readonly<Record<"receipt" | "checkpoint" | "anchor", readonly TrustedKey[]>>;
   readonly policy?: string;
   readonly startMs?: number;
+  readonly random?: (count: number) => Uint8Array;
   readonly cosigner?: Cosigner;
   readonly lock?: Lock;
   readonly copies?: readonly Copy[];
@@ -97,13 +104,23 @@ export interface WorldOptions {
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const { archive = new MemoryArchive(), anchors = new MemoryArchive(), policy = "1f3870be" } = options;
   const receiptKey = options.receiptKey ?? (await fixedKey("receipt"));
-  const [checkpointKey, anchorKey] = [await fixedKey("checkpoint"), await fixedKey("anchor")];
+  const checkpointKey = options.checkpointKey ?? (await fixedKey("checkpoint"));
+  const anchorKey = options.anchorKey ?? (await fixedKey("anchor"));
+  const retired = options.retired ?? { receipt: [], checkpoint: [], anchor: [] };
   let now = options.startMs ?? START_MS;
   const signer: NoteSigner = {
     key: makeNoteKey(ORIGIN, ED25519, checkpointKey.publicKey),
     sign: checkpointKey.sign,
   };
-  const trusted = { name: LEDGER, origin: ORIGIN, keys: [signer.key] };
+  const trusted: TrustedLedger = {
+    ...{ name: LEDGER, origin: ORIGIN, keys: [signer.key] },
+    ...(retired.checkpoint.length > 0 && {
+      retired: retired.checkpoint.map(({ x, exp }) => ({
+        key: makeNoteKey(ORIGIN, ED25519, decodeBase64url(x!)),
+        exp: exp!,
+      })),
+    }),
+  };
   const published = async (path: string) => (await archive.get(`${LEDGER}/${path}`))?.bytes;
   const anchorer = new Anchorer({
     sql: options.anchorSql ?? openSqlite(":memory:"),
@@ -112,21 +129,27 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     issuer: ISSUER,
     ledgers: [trusted],
     key: anchorKey,
+    retired: retired.anchor,
     now: () => now,
     lock: options.lock ?? plainLock("none"),
     ...(options.copies && { copies: options.copies }),
     ...(options.cosigner && { cosigner: options.cosigner }),
     ...(options.timestamps && { timestamps: options.timestamps }),
   });
-  const anchorKeys = [anchorKey.publicJwk];
+  const anchorKeys = [anchorKey.publicJwk, ...retired.anchor];
   const ledger = new Ledger({
     sql: options.sql ?? openSqlite(":memory:"),
     issuer: ISSUER,
     origin: ORIGIN,
-    identity: { receipt: receiptKey.kid, checkpoint: formatVerifierKey(signer.key), policy },
+    identity: {
+      receipt: receiptKey.kid,
+      checkpoint: formatVerifierKey(signer.key),
+      anchor: anchorKey.kid,
+      policy,
+    },
     published,
     now: () => now,
-    random: count => new Uint8Array(count).fill(7),
+    random: options.random ?? (count => new Uint8Array(count).fill(7)),
     breathe: () => Promise.resolve(),
     recheck: store =>
       recheck({
@@ -147,9 +170,10 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       issuer: ISSUER,
       ledgers: [trusted],
       anchorKeys,
-      receiptKeys: [receiptKey.publicJwk],
+      receiptKeys: [receiptKey.publicJwk, ...retired.receipt],
       ...(options.timestampers && { timestampers: options.timestampers }),
     },
+    now: () => now,
     tick(ms) {
       now += ms;
     },
@@ -165,7 +189,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         }),
       );
     },
-    publish: () => publish({ store: ledger.store, archive, name: LEDGER, origin: ORIGIN, signer }),
+    publish: () => publish({ store: ledger.store, archive, ledger: trusted, signer }),
     anchor: () => anchorer.anchor(),
     anchorTroubles: () => anchorer.troubles,
   };

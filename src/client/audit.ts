@@ -16,6 +16,7 @@ import {
 } from "../receipt/anchor.ts";
 import { type AuditPromise, parsePromise, verifyPromise } from "../receipt/promise.ts";
 import type { Receipt } from "../receipt/receipt.ts";
+import type { Timestamp } from "../receipt/timestamp.ts";
 import { findLedger, type Trust } from "../receipt/trust.ts";
 import { openTimestamp, verifyEvidence } from "../receipt/verify.ts";
 import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
@@ -24,8 +25,9 @@ import { AwaitedRecords, type PromiseReport } from "./awaited.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { describeHolding, type Holding, requireAnchored } from "./holding.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
-import { type Stretch, Stretches, standingOf } from "./standing.ts";
+import { type Standing, type Stretch, Stretches, standingOf } from "./standing.ts";
 import { formatState, type Known, type OpenedState, openState } from "./state.ts";
+import { AnchorVouching, type Unvouched } from "./unvouched.ts";
 import { type LedgerReport, LedgerWalk } from "./walk.ts";
 
 export interface AuditOptions {
@@ -73,6 +75,8 @@ export interface AuditReport {
   readonly promises: readonly PromiseReport[];
   /** Ledgers that anchors pin, but that the trust document does not name: they were not audited. */
   readonly unnamedOrigins: readonly string[];
+  /** What only retired keys have signed: it holds together, and proves nothing any more. */
+  readonly unvouched: readonly Unvouched[];
   /** What is wrong, in the order in which it was found; not all of it when there is a great deal. */
   readonly problems: readonly Problem[];
   readonly problemCount: number;
@@ -117,7 +121,8 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
       return [ledger.origin, new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own), before)];
     }),
   );
-  const { stretches, unnamed } = await walkAll(anchors, walks, trust, findings);
+  const vouching = new AnchorVouching(kept);
+  const { stretches, unnamed } = await walkAll(anchors, walks, trust, findings, vouching);
   requireQuorum(stretches.list.at(-1), findings);
   const holdings = await coverAll(held, walks);
   const ledgers = [...walks.values()].map(walk => walk.report());
@@ -127,7 +132,9 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   }
   const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
   const became = [...walks.values()].flatMap(walk => walk.promises);
-  const outcome = decide(findings, isKnown, became, holdings);
+  const alone = [...walks.values()].map(walk => walk.unvouched).filter(tree => tree !== undefined);
+  const unvouched = [...vouching.unvouched, ...alone];
+  const outcome = decide(findings, isKnown, became, holdings, unvouched);
   return {
     outcome,
     anchors: {
@@ -140,6 +147,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     ledgers,
     promises: became,
     unnamedOrigins: unnamed,
+    unvouched,
     problems: findings.problems,
     problemCount: findings.count,
     holdings,
@@ -153,6 +161,7 @@ async function walkAll(
   walks: ReadonlyMap<string, LedgerWalk>,
   trust: Trust,
   findings: Findings,
+  vouching: AnchorVouching,
 ): Promise<{ stretches: Stretches; unnamed: string[] }> {
   const unnamed = new Set<string>();
   const refused = new Map<string, string>();
@@ -161,14 +170,14 @@ async function walkAll(
   for (const pin of await anchors.peekNewest()) await walks.get(pin.origin)?.expect(pin);
   const stretches = new Stretches();
   for await (const { anchor, place, chained, timestamped } of anchors.read()) {
+    let standing: Standing | undefined;
     await findings.check(place, async () => {
-      stretches.add(
-        anchor.payload.epoch,
-        await standingOf(anchor, chained, timestamped, trust).catch(error => {
-          throw located(error, place.path);
-        }),
-      );
+      standing = await standingOf(anchor, chained, timestamped?.by, trust).catch(error => {
+        throw located(error, place.path);
+      });
+      stretches.add(anchor.payload.epoch, standing);
     });
+    vouching.add(anchor, place, standing, timestamped);
     reportRefused(anchor, place, findings, refused);
     for (const pin of anchor.payload.ledgers) {
       const walk = walks.get(pin.origin);
@@ -258,19 +267,19 @@ function decide(
   isKnown: boolean,
   promises: readonly PromiseReport[],
   holdings: readonly Holding[],
+  unvouched: readonly Unvouched[],
 ): Outcome {
   const isSettled =
+    unvouched.length === 0 &&
     promises.every(({ state }) => state === "kept") &&
     holdings.every(({ coverage }) => coverage === "anchored");
-  if (isKnown && count > 0) return "wrong";
-  if (isKnown) return isSettled ? "proven" : "undecided";
+  if (isKnown && count === 0) return isSettled ? "proven" : "undecided";
   if (count === 0) {
     throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
   }
-  // Not one good signature, and no bad one: the trust document is about something else.
-  return problems.every(({ fault }) => ["unknown-key", "wrong-origin"].includes(fault.code))
-    ? "undecided"
-    : "wrong";
+  // Nothing contradicts anything: the trust document is older than some keys, or about something else altogether.
+  const open = isKnown ? ["unknown-key"] : ["unknown-key", "wrong-origin"];
+  return problems.every(({ fault }) => open.includes(fault.code)) ? "undecided" : "wrong";
 }
 
 async function openKept(text: string | undefined, trust: Trust): Promise<Anchor | undefined> {
@@ -299,8 +308,8 @@ interface AnchorFound {
   readonly place: Place;
   /** Whether it names the anchor before it. */
   readonly chained: boolean;
-  /** Who of the trusted authorities has timestamped it. */
-  readonly timestamped: string | undefined;
+  /** Its timestamp, if one of the trusted authorities has made it. */
+  readonly timestamped: Timestamp | undefined;
 }
 
 /** The chain of anchors. */
@@ -430,21 +439,20 @@ class AnchorWalk {
   }
 
   /** A timestamp that does not hold is a problem of its own: the anchor stands without it. */
-  async #checkTimestamp(anchor: Anchor, place: Place): Promise<string | undefined> {
-    let by: string | undefined;
+  async #checkTimestamp(anchor: Anchor, place: Place): Promise<Timestamp | undefined> {
+    let timestamp: Timestamp | undefined;
     const { count, unknown, newest } = this.timestamps ?? { count: 0, unknown: 0 };
     this.timestamps = { count, unknown, ...(newest && { newest }) };
     await this.#findings.check(place, async () => {
-      const timestamp = await openTimestamp(anchor, this.#trust).catch(error => {
+      timestamp = await openTimestamp(anchor, this.#trust).catch(error => {
         throw located(error, place.path);
       });
       this.timestamps =
         timestamp === undefined
           ? { count, unknown: unknown + 1, ...(newest && { newest }) }
           : { count: count + 1, unknown, newest: { epoch: anchor.payload.epoch, ...timestamp } };
-      by = timestamp?.by;
     });
-    return by;
+    return timestamp;
   }
 
   #requireKept(text: string, epoch: number, path: string): void {

@@ -63,6 +63,7 @@ export function describeAudit(
       })),
       promises,
       unnamedOrigins,
+      ...(report.unvouched.length > 0 && { unvouched: report.unvouched }),
       ...(report.holdings.length > 0 && { receipts: report.holdings }),
       ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
       problemCount,
@@ -104,26 +105,38 @@ function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
   return [["timestamps", `${count} hold${last ?? ""}${others}`]];
 }
 
-function describeOutcome({ outcome, problems, promises, holdings }: AuditReport): Row[] {
+/** What is left open when no key that is trusted has signed something, and nothing else is wrong. */
+function describeUnknown({ anchors, ledgers, problems }: AuditReport): string {
+  const isKnown = anchors.count > 0 || ledgers.some(({ recomputed }) => recomputed > 0);
+  if (!isKnown) return "nothing here is signed by a key that you trust";
+  return `${problems[0]!.fault.message}; the rest holds together. Keys were replaced since your trust document, or somebody else has signed: get a newer document`;
+}
+
+function describeOutcome(report: AuditReport): Row[] {
+  const { outcome, problems, promises, holdings, unvouched } = report;
   const first = problems[0];
   if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];
   if (first === undefined) {
     const open = promises.filter(({ state }) => state === "undecided").length;
     const uncovered = holdings.filter(({ coverage }) => coverage !== "anchored").length;
     const rest = [
+      ...unvouched.map(({ path, what }) => `${path}: ${what} is signed by a retired key and nothing else`),
       ...(open === 0 ? [] : [`not whether ${open} of ${promises.length} promises was kept`]),
       ...(uncovered === 0 ? [] : [`no anchor covers ${uncovered} of your receipts`]),
     ];
+    const meaningRetired =
+      "Whoever holds a retired key can still sign, and date it back. A later anchor or checkpoint, by a key in force, would settle it: the keys were just replaced, this copy is older, or what was later was taken away.";
     const meaning =
       "The anchors lag, this copy is older than the receipt, or the newest anchors were taken away.";
     return [
       [outcome, `all that was read holds together, but ${rest.join(", and ")}`],
+      ...(unvouched.length === 0 ? [] : [["meaning", meaningRetired] as const]),
       ...(uncovered === 0 ? [] : [["meaning", meaning] as const]),
     ];
   }
   const [, ...rest] = describeFirst(outcome, first);
   if (outcome === "wrong") return describeFirst(outcome, first);
-  return [[outcome, "nothing here is signed by a key that you trust"], ...rest];
+  return [[outcome, describeUnknown(report)], ...rest];
 }
 
 function describePromise({ jti, step, by, state, index, doubt }: PromiseReport): string {

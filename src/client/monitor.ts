@@ -1,9 +1,15 @@
 // The monitor remembers the newest checkpoint that it has seen of each ledger, and has every newer one proven to
 // continue it. An operator who shows one tree to one client and another to the next, or goes back behind what was
 // shown, must do so for ever after, for everybody who remembers: the first one who compares holds both signatures.
-import { findLedger, type Trust, type TrustedLedger } from "../receipt/trust.ts";
+import {
+  findLedger,
+  openTrusted,
+  type Trust,
+  type TrustedCheckpoint,
+  type TrustedLedger,
+} from "../receipt/trust.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
-import { type Checkpoint, openCheckpoint } from "../tlog/checkpoint.ts";
+import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Get } from "../tlog/reader.ts";
 import { openRemoteArchive } from "./archive.ts";
@@ -87,7 +93,7 @@ async function look(ledger: TrustedLedger, get: Get, store: Store): Promise<Sigh
   }
   if (bytes === undefined) throw new Fault("missing", `${origin}: there is no checkpoint any more`);
   const found = new TextDecoder().decode(bytes);
-  const checkpoint = await openPublished(bytes, ledger);
+  const { checkpoint, isRetired } = await openPublished(bytes, ledger);
   try {
     if (older !== undefined) await requireContinued(get, checkpoint, older);
   } catch (error) {
@@ -96,6 +102,10 @@ async function look(ledger: TrustedLedger, get: Get, store: Store): Promise<Sigh
       await store.set(evidenceKey("contradiction", both), both);
     }
     throw error;
+  }
+  if (isRetired && checkpoint.size > (older?.size ?? 0)) {
+    const reason = `${origin}: only a retired key has signed its checkpoint, so it is not remembered; look again soon`;
+    throw new Undecided(reason, {}, "unknown-key");
   }
   await store.set(key, found);
   return { checkpoint, before: older?.size };
@@ -115,18 +125,19 @@ async function requireContinued(get: Get, newer: Checkpoint, older: Checkpoint):
 }
 
 /** A checkpoint that has come over the network: something else altogether says nothing against the ledger. */
-async function openPublished(bytes: Uint8Array, { origin, keys }: TrustedLedger): Promise<Checkpoint> {
+async function openPublished(bytes: Uint8Array, ledger: TrustedLedger): Promise<TrustedCheckpoint> {
+  const { origin } = ledger;
   try {
-    return (await openCheckpoint(bytes, keys)).checkpoint;
+    return await openTrusted(bytes, ledger);
   } catch (error) {
     if (!(error instanceof Fault) || !["malformed", "too-large"].includes(error.code)) throw error;
     throw new Undecided(`${origin}: what is published is no checkpoint: ${error.message}`, error, error.code);
   }
 }
 
-async function openRemembered(text: string, { origin, keys }: TrustedLedger): Promise<Checkpoint> {
+async function openRemembered(text: string, ledger: TrustedLedger): Promise<Checkpoint> {
   return undecidedIfFaulty(
-    `the remembered checkpoint of ${origin}`,
-    async () => (await openCheckpoint(text, keys)).checkpoint,
+    `the remembered checkpoint of ${ledger.origin}`,
+    async () => (await openTrusted(text, ledger)).checkpoint,
   );
 }

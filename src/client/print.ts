@@ -60,6 +60,7 @@ export function describeVerdict(
     ["ledger", `${header.origin}, index ${header.index}`],
     ["time", `${record.time} by the edge's clock, ${header.at} by the ledger's`],
     ...describeRungs(verdict, uncompared, address),
+    ...describeUnvouched(verdict),
     ...(isFinal(record.stage)
       ? []
       : [["note", "this receipt says only that the exchange began; its ending has another"] as const]),
@@ -74,9 +75,19 @@ export function describeVerdict(
       ...(anchor && { anchor }),
       ...(witnesses.length > 0 && { witnesses }),
       ...(timestamp && { timestamp }),
+      ...(verdict.unvouched && { unvouched: verdict.unvouched }),
       trust: { from, origin },
     },
   };
+}
+
+/** What a retired key has signed, and nothing that is still good vouches for. */
+function describeUnvouched({ unvouched = [] }: Verdict): Row[] {
+  if (unvouched.length === 0) return [];
+  const says = `${unvouched.join(", ")}: signed by a key that was retired since, and by itself that may be a thief's`;
+  const heals =
+    unvouched.includes("checkpoint") || unvouched.includes("anchor") ? "a newer one" : "the proof";
+  return [["note", `${says}; ${heals} would settle it`]];
 }
 
 /** What was compared and proven beyond the signature, and what it takes to prove the rest. */

@@ -5,9 +5,8 @@
 import { type Anchor, FIRST_ANCHOR_PREV, formatAnchorPath, openAnchor } from "../receipt/anchor.ts";
 import { readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
-import type { Trust, TrustedLedger } from "../receipt/trust.ts";
+import { openTrusted, type Trust, type TrustedLedger } from "../receipt/trust.ts";
 import { decodeBundle } from "../tlog/bundle.ts";
-import { openCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Get } from "../tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, tileAt } from "../tlog/tile.ts";
@@ -151,12 +150,15 @@ class LedgerCopy {
     });
   }
 
+  /** Opens a checkpoint. One that only a retired key has signed must not add anything to the copy. */
   async #open(note: Uint8Array, path: string): Promise<SignedTree> {
-    return (
-      await openCheckpoint(note, this.ledger.keys).catch(error => {
-        throw located(error, path);
-      })
-    ).checkpoint;
+    const { checkpoint, isRetired } = await openTrusted(note, this.ledger).catch(error => {
+      throw located(error, path);
+    });
+    if (this.#before !== undefined && isRetired && checkpoint.size > this.#before.size) {
+      throw new Fault("unknown-key", `${path}: what is new in it, only a retired key has signed`);
+    }
+    return checkpoint;
   }
 
   #requireNotSmaller({ size }: SignedTree, path: string): void {

@@ -9,9 +9,8 @@ import { type Anchor, openAnchor } from "../receipt/anchor.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
 import { STAGES } from "../receipt/record.ts";
 import { Count, Hash as HashText, readExactJson, Time } from "../receipt/shape.ts";
-import { findLedger, type Trust } from "../receipt/trust.ts";
+import { findLedger, openTrusted, type Trust } from "../receipt/trust.ts";
 import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
-import { openCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH } from "../tlog/tile.ts";
 import { emptyFrontier, extend, type Frontier, type Hash, makeFrontier } from "../tlog/tree.ts";
@@ -119,8 +118,7 @@ async function openKnown(
   { origin, checkpoint, edge, head, entries }: LedgerState,
   trust: Trust,
 ): Promise<Required<Known>> {
-  const { keys } = findLedger(trust, origin);
-  const tree = (await openCheckpoint(checkpoint, keys)).checkpoint;
+  const tree = (await openTrusted(checkpoint, findLedger(trust, origin))).checkpoint;
   const above = edge.map(hashes => hashes.map(hash => decodeBase64url(hash)));
   const frontier = frontierOf(above);
   if (frontier.size > tree.size) {

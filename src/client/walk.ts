@@ -7,9 +7,8 @@
 // hash was altered; if not, the leaves were. So one altered object is named, not all that depend on it.
 import type { Pin } from "../receipt/anchor.ts";
 import type { Entry } from "../receipt/entry.ts";
-import type { TrustedLedger } from "../receipt/trust.ts";
+import { openTrusted, type TrustedLedger } from "../receipt/trust.ts";
 import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
-import { openCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH, type Tile, tileAt } from "../tlog/tile.ts";
 import {
@@ -29,6 +28,7 @@ import { type Findings, located, type Place } from "./findings.ts";
 import { continues, proveLeaf, tilesOfPrefix } from "./prefix.ts";
 import type { Known, LedgerState } from "./state.ts";
 import { StoredLedger } from "./stored.ts";
+import type { Unvouched } from "./unvouched.ts";
 
 export interface LedgerReport {
   readonly name: string;
@@ -55,6 +55,11 @@ export interface LedgerReport {
 
 /** How far an archive has an entry: under an anchor, published and under none, or not at all. */
 export type Coverage = "anchored" | "published" | "unpublished";
+
+interface OpenedTree extends SignedTree {
+  /** Whether only retired keys have signed it. */
+  readonly isRetired: boolean;
+}
 
 /** A stored hash that is not the one recomputed. */
 interface Suspect {
@@ -88,7 +93,7 @@ export class LedgerWalk {
   readonly #known: Known | undefined;
   /** The published checkpoint. */
   #note: Uint8Array | undefined;
-  #published: SignedTree | undefined;
+  #published: OpenedTree | undefined;
   /** What the newest anchor pins, and what the last one that was checked does. */
   #expected: SignedTree | undefined;
   #pinned: SignedTree | undefined;
@@ -252,6 +257,14 @@ export class LedgerWalk {
   /** Whether anything of this ledger bore a good signature by its keys. */
   get isKnown(): boolean {
     return this.#target() !== undefined;
+  }
+
+  /** What of this ledger only a retired key has signed, and neither an anchor nor an earlier audit knows. */
+  get unvouched(): Unvouched | undefined {
+    const known = Math.max(this.#anchored, this.#known?.tree.size ?? 0);
+    if (this.#published === undefined || !this.#published.isRetired || this.#published.size <= known)
+      return undefined;
+    return { ...this.#stored.place("checkpoint"), what: `the tree of ${this.#published.size} entries` };
   }
 
   report(): LedgerReport {
@@ -476,9 +489,10 @@ export class LedgerWalk {
 }
 
 /** Opens a checkpoint of a ledger; a Fault names the object. */
-async function openTree(note: string | Uint8Array, ledger: TrustedLedger, path: string): Promise<SignedTree> {
+async function openTree(note: string | Uint8Array, ledger: TrustedLedger, path: string): Promise<OpenedTree> {
   try {
-    return (await openCheckpoint(note, ledger.keys)).checkpoint;
+    const { checkpoint, isRetired } = await openTrusted(note, ledger);
+    return { ...checkpoint, isRetired };
   } catch (error) {
     throw located(error, path);
   }

@@ -124,6 +124,23 @@ const SafeRouteSchema = v.pipe(
   ),
 );
 
+/** A key that signed before; the public half of it. */
+const RetiredKeySchema = v.strictObject({
+  use: v.picklist(["receipt", "checkpoint", "anchor"]),
+  key: v.pipe(
+    v.string(),
+    v.regex(/^[\w-]{43}$/, "expected an Ed25519 public key: 32 bytes in base64url, the x of its JWK"),
+  ),
+  /** Until when it may have signed. */
+  until: v.pipe(
+    v.string(),
+    v.check(
+      text => /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text) && !Number.isNaN(Date.parse(text)),
+      "expected a time like 2026-11-21T05:22:22Z",
+    ),
+  ),
+});
+
 const PolicySchema = v.strictObject({
   issuer: HttpUrl,
   prefix: v.optional(
@@ -207,6 +224,18 @@ const PolicySchema = v.strictObject({
       started_seconds: v.optional(Count(1), 86_400),
     }),
     {},
+  ),
+  /** The keys that signed before those in force. One that is in force still is not retired yet. */
+  retired_keys: v.optional(
+    v.pipe(
+      v.array(RetiredKeySchema),
+      v.maxLength(100, "expected at most 100 keys"),
+      v.check(
+        keys => new Set(keys.map(({ use, key }) => `${use} ${key}`)).size === keys.length,
+        "expected each key once",
+      ),
+    ),
+    [],
   ),
   /** What `provision` sets on the anchor bucket. */
   lock: v.optional(
@@ -333,8 +362,8 @@ function refuse(key: string, reason: string): never {
   throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
 }
 
-/** What is published where, and alerts, rule no exchange; whatever else there is does, and whatever is yet to come. */
-function hashRules({ archive, anchor, lock, alerts, ...rules }: Rules): string {
+/** What is published where, alerts and old keys rule no exchange; whatever else there is does, and whatever is yet to come. */
+function hashRules({ archive, anchor, lock, alerts, retired_keys, ...rules }: Rules): string {
   return bytesToHex(sha256(new TextEncoder().encode(formatSorted(rules)))).slice(0, 8);
 }
 

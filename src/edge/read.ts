@@ -9,7 +9,7 @@ import { formatAnchorPath } from "../receipt/anchor.ts";
 import { parseEntry } from "../receipt/entry.ts";
 import { timeOfJti } from "../receipt/jti.ts";
 import type { SigningKey } from "../receipt/key.ts";
-import { issueReceipt } from "../receipt/receipt.ts";
+import { findSigner, issueReceipt } from "../receipt/receipt.ts";
 import { isFinal } from "../receipt/record.ts";
 import { formatSpoolPrefix } from "../receipt/spool.ts";
 import type { AnchorStatus } from "../receipt/status.ts";
@@ -32,6 +32,8 @@ export interface ReadOptions extends OperatorOptions {
   readonly policy: Policy;
   readonly trust: Trust;
   readonly receiptKey: SigningKey;
+  /** The receipt key before, if receipts of its time are issued again. */
+  readonly receiptKeyBefore?: SigningKey;
   readonly spool: Spool;
   readonly sources: Pick<Sources, "now">;
   /** Objects of the archive, by key, and anchors likewise. */
@@ -133,10 +135,28 @@ function ready({ isDraining = () => false }: ReadOptions): Response {
 async function reissue(options: ReadOptions, jti: string): Promise<Response> {
   const found = await find(options, jti);
   if (found instanceof Response) return found;
-  const receipt = await issueReceipt(found.text, options.receiptKey);
+  const receipt = await issueAgain(options, found.text);
+  if (receipt instanceof Response) return receipt;
   return isFinal(parseEntry(found.text).record.stage)
     ? text("application/jwt", receipt)
     : text("application/jwt", receipt, { "audit-stage": "open", "retry-after": "1" });
+}
+
+/** The receipt of an entry, by the key that the entry names; or the answer that says why there is none. */
+async function issueAgain(
+  { receiptKey, receiptKeyBefore, trust }: ReadOptions,
+  entry: string,
+): Promise<string | Response> {
+  const key = findSigner(entry, receiptKeyBefore ? [receiptKey, receiptKeyBefore] : [receiptKey]);
+  if (key !== undefined) return issueReceipt(entry, key);
+  const { index, kid } = parseEntry(entry).header;
+  if (trust.receiptKeys.some(known => known.kid === kid)) {
+    const detail = `Entry ${index} names a receipt key that was retired since, so its receipt cannot be issued again. The entry stands in the ledger, and a receipt of it that was kept verifies.`;
+    return problem(410, "Receipt key retired", detail);
+  }
+  // The keys are being replaced, and this part of the edge has not heard of it yet.
+  const detail = `Entry ${index} names a receipt key that is not here yet. Ask again soon.`;
+  return problem(503, "Receipt key not here yet", detail, { "retry-after": "1" });
 }
 
 /** A `.tlog-proof` of the newest receipt of an exchange, under the published checkpoint. */
@@ -151,9 +171,11 @@ async function prove(options: ReadOptions, jti: string): Promise<Response> {
     const detail = `The published tree has ${size} entries and does not reach entry ${index} yet. Ask again soon.`;
     return problem(404, "Not yet included", detail, { "retry-after": "1" });
   }
+  const receipt = await issueAgain(options, found.text);
+  if (receipt instanceof Response) return receipt;
   const plan = planInclusion(index, size);
   const proof = formatProof({
-    extra: encoder.encode(await issueReceipt(found.text, options.receiptKey)),
+    extra: encoder.encode(receipt),
     index,
     hashes: plan.prove(await readTiles(get, plan.tiles)),
     checkpoint: note,

@@ -5,7 +5,7 @@ import { formatEntry } from "../receipt/entry.ts";
 import type { SigningKey } from "../receipt/key.ts";
 import type { Placement } from "../receipt/placement.ts";
 import { issuePromise } from "../receipt/promise.ts";
-import { issueReceipt } from "../receipt/receipt.ts";
+import { findSigner, issueReceipt } from "../receipt/receipt.ts";
 import { formatSpoolPath } from "../receipt/spool.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
@@ -145,7 +145,12 @@ export class Recorder {
     const waitUntil = (work: Promise<unknown>) => context.waitUntil(work);
     const header = await this.#place(name, record, waitUntil, waitMs);
     if (this.#hasGaps(name)) waitUntil(this.#tellGaps(name, waitUntil, waitMs));
-    return { "audit-receipt": await issueReceipt(formatEntry(header, record), this.#options.receiptKey) };
+    const entry = formatEntry(header, record);
+    const key = findSigner(entry, [this.#options.receiptKey]);
+    if (key !== undefined) return { "audit-receipt": await issueReceipt(entry, key) };
+    // The keys are being replaced, and this isolate or the ledger has not heard of it yet. The record is durable;
+    // what can be signed here is a promise of it, which is kept already. Whoever has the ledger's key gives the receipt.
+    return { "audit-promise": await this.#promise(exchange, record) };
   }
 
   /** @returns the protected header of the entry that is durable. @throws LedgerFailure */

@@ -94,7 +94,7 @@ function certificateOf(
 
 async function start(env: Env): Promise<Edge> {
   const environment = await readEnvironment(env);
-  const { policy, trust, receiptKey } = environment;
+  const { policy, trust, receiptKey, receiptKeyBefore } = environment;
   const { archive, spool } = openArchive(environment, {
     archive: bucketArchive(env.ARCHIVE),
     spool: bucketSpool(env.ARCHIVE),
@@ -104,6 +104,7 @@ async function start(env: Env): Promise<Edge> {
     policy,
     trust,
     receiptKey,
+    ...(receiptKeyBefore && { receiptKeyBefore }),
     ledgers: new Map(
       policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
     ),

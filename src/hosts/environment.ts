@@ -15,9 +15,15 @@ import type { Sql } from "../../durable/sql.ts";
 import { requestTimestamp } from "../../durable/timestamper.ts";
 import { VaultWriter } from "../../durable/vaultwriter.ts";
 import { type Policy, parsePolicy } from "../edge/policy.ts";
-import { importSigningKey, type SigningKey } from "../receipt/key.ts";
+import {
+  importRetiredKey,
+  importSigningKey,
+  isRetired,
+  type SigningKey,
+  type TrustedKey,
+} from "../receipt/key.ts";
 import type { Trust } from "../receipt/trust.ts";
-import { decodeBase64 } from "../tlog/base64.ts";
+import { decodeBase64, decodeBase64url } from "../tlog/base64.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../tlog/note.ts";
 
 /** What an edge is told in confidence. */
@@ -25,6 +31,8 @@ export interface Secrets {
   readonly RECEIPT_KEY: string;
   readonly CHECKPOINT_KEY: string;
   readonly ANCHOR_KEY: string;
+  /** The receipt key before, as long as receipts of its time are to be issued again. */
+  readonly RECEIPT_KEY_BEFORE?: string;
   readonly OPERATOR_TOKEN_SHA256?: string;
   /** May read the anchor bucket's lock rules, and nothing else. */
   readonly LOCK_API_TOKEN?: string;
@@ -39,6 +47,7 @@ export const SECRET_NAMES = Object.keys({
   RECEIPT_KEY: true,
   CHECKPOINT_KEY: true,
   ANCHOR_KEY: true,
+  RECEIPT_KEY_BEFORE: true,
   OPERATOR_TOKEN_SHA256: true,
   LOCK_API_TOKEN: true,
   ARCHIVE_S3_KEY_ID: true,
@@ -52,6 +61,7 @@ export interface Environment {
   readonly policy: Policy;
   readonly secrets: Secrets;
   readonly receiptKey: SigningKey;
+  readonly receiptKeyBefore?: SigningKey;
   readonly anchorKey: SigningKey;
   /** Signs the checkpoints of a ledger: one key, under each ledger's origin as its name. */
   readonly signerOf: (origin: string) => NoteSigner;
@@ -73,16 +83,53 @@ export async function openEnvironment(vars: unknown, secrets: Secrets): Promise<
     key: makeNoteKey(origin, ED25519, checkpointKey.publicKey),
     sign: checkpointKey.sign,
   });
+  const checkpointKeys = await retiredKeys(policy, "checkpoint", checkpointKey);
   const trust: Trust = {
     issuer: policy.issuer,
-    ledgers: policy.ledgers.map(({ name, origin }) => ({ name, origin, keys: [signerOf(origin).key] })),
-    anchorKeys: [anchorKey.publicJwk],
-    receiptKeys: [receiptKey.publicJwk],
+    ledgers: policy.ledgers.map(({ name, origin }) => ({
+      ...{ name, origin, keys: [signerOf(origin).key] },
+      ...(checkpointKeys.length > 0 && {
+        retired: checkpointKeys.map(({ x, exp }) => ({
+          key: makeNoteKey(origin, ED25519, decodeBase64url(x!)),
+          exp: exp!,
+        })),
+      }),
+    })),
+    anchorKeys: [anchorKey.publicJwk, ...(await retiredKeys(policy, "anchor", anchorKey))],
+    receiptKeys: [receiptKey.publicJwk, ...(await retiredKeys(policy, "receipt", receiptKey))],
     ...(policy.anchor.timestamp && {
       timestampers: policy.anchor.timestamp.certificates.map(text => decodeBase64(text)),
     }),
   };
-  return { policy, secrets, receiptKey, anchorKey, signerOf, trust };
+  const receiptKeyBefore = await openKeyBefore(secrets, trust);
+  return {
+    ...{ policy, secrets, receiptKey, anchorKey, signerOf, trust },
+    ...(receiptKeyBefore && { receiptKeyBefore }),
+  };
+}
+
+/** The keys of one use that signed before the one in force. One that is listed ahead of its time is in force still. */
+function retiredKeys(
+  { retired_keys }: Policy,
+  use: Policy["retired_keys"][number]["use"],
+  { publicJwk }: SigningKey,
+): Promise<TrustedKey[]> {
+  return Promise.all(
+    retired_keys
+      .filter(retired => retired.use === use && retired.key !== publicJwk.x)
+      .map(({ key, until }) => importRetiredKey(key, Date.parse(until) / 1000, `vars.retired_keys: ${use}`)),
+  );
+}
+
+/** @throws Error when nobody is told to believe what it has signed. */
+async function openKeyBefore(
+  { RECEIPT_KEY_BEFORE: jwk }: Secrets,
+  { receiptKeys }: Trust,
+): Promise<SigningKey | undefined> {
+  if (!jwk) return undefined;
+  const key = await importSigningKey(jwk, "RECEIPT_KEY_BEFORE");
+  if (receiptKeys.some(({ kid }) => kid === key.kid)) return key;
+  throw new Error(`RECEIPT_KEY_BEFORE: vars.retired_keys has no receipt key ${key.publicJwk.x}`);
 }
 
 /** Where ledgers publish, and where records wait that a ledger could not take. */
@@ -157,7 +204,7 @@ export interface LedgerPorts extends Ports, Archives {
 
 /** @throws Error when the policy names no such ledger, or something for it is missing. */
 export function openLedgerWriter(environment: Environment, name: string, ports: LedgerPorts): LedgerWriter {
-  const { policy, receiptKey, signerOf, trust } = environment;
+  const { anchorKey, policy, receiptKey, signerOf, trust } = environment;
   const ledger = trust.ledgers.find(each => each.name === name);
   if (ledger === undefined) throw new Error(`ledger: the policy names no ledger "${name}"`);
   const { retention_days: days } = policy.ledgers.find(each => each.name === name)!;
@@ -171,6 +218,7 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
     identity: {
       receipt: receiptKey.kid,
       checkpoint: formatVerifierKey(signer.key),
+      anchor: anchorKey.kid,
       policy: policy.hash,
     },
     receiptKeys: trust.receiptKeys,
@@ -204,6 +252,7 @@ export function openAnchorWriter(environment: Environment, ports: AnchorPorts): 
     issuer: policy.issuer,
     ledgers: trust.ledgers,
     key: anchorKey,
+    retired: trust.anchorKeys.filter(isRetired),
     now: Date.now,
     ...(witnesses && {
       cosigner: new Cosigner({

@@ -67,6 +67,8 @@ export type AnchorPayload = v.InferOutput<typeof PayloadSchema>;
 export interface Anchor {
   readonly text: string;
   readonly payload: AnchorPayload;
+  /** The key that signed it. */
+  readonly key: TrustedKey;
   /** base64url SHA-256 of the object's bytes: the next anchor's `prev`. */
   readonly digest: string;
   /** The timestamp token, not verified yet, and the SHA-256 that it must be of. */
@@ -111,10 +113,10 @@ export async function openAnchor(text: string, keys: readonly TrustedKey[]): Pro
   }
   const payloadText = decodeText(payloadPart, "anchor payload");
   const payload = readExactJson(PayloadSchema, payloadText, "anchor payload");
-  await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
+  const key = await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
   checkPayload(payload);
   const timestamp = takeTimestamp(payload, payloadText);
-  return { text, payload, digest: digestAnchor(text), ...(timestamp && { timestamp }) };
+  return { text, payload, key, digest: digestAnchor(text), ...(timestamp && { timestamp }) };
 }
 
 /** The token, and what it is over: the payload's text with its last member cut off. */

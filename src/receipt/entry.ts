@@ -83,6 +83,14 @@ export function parseHeader(text: string): EntryHeader {
   return header;
 }
 
+/**
+ * Whether an entry names this key, an RFC 7638 thumbprint: 69 bytes of JSON before the other members, which have one
+ * spelling and are 92 characters of base64url.
+ */
+export function namesKey(entry: string, kid: string): boolean {
+  return entry.startsWith(encodeText(`{"alg":"Ed25519","kid":"${kid}",`));
+}
+
 /** Joins a base64url protected header and the bytes of a record. */
 export function formatEntry(header: string, record: string): string {
   return `${header}.${encodeText(record)}`;

@@ -2,7 +2,7 @@
 // with. The algorithm always follows from the key; what a token asks for only has to agree with it.
 import { calculateJwkThumbprint, importJWK, type JWK } from "jose";
 import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
-import { verifyEd25519 } from "../tlog/ed25519.ts";
+import { ED25519_KEY_BYTES, verifyEd25519 } from "../tlog/ed25519.ts";
 import { Fault } from "../tlog/fault.ts";
 
 /** A private Ed25519 key, ready to sign. */
@@ -17,7 +17,8 @@ export interface SigningKey {
 
 /**
  * A public key as a JWK (RFC 7517). `nbf` and `exp`, in seconds of Unix time, bound the time for which it
- * may have signed: a receipt outside of them is refused, one inside of them stays good after `exp`.
+ * may have signed: a receipt outside of them is refused, one inside of them stays good after `exp`. A key
+ * with an `exp` is one that was retired.
  */
 export interface TrustedKey extends JWK {
   readonly kid: string;
@@ -57,6 +58,24 @@ export async function importSigningKey(jwkText: string, what: string): Promise<S
   }
   const kid = await calculateJwkThumbprint(publicPart);
   return { kid, publicKey, publicJwk: { ...publicPart, kid, alg: "Ed25519", use: "sig" }, sign };
+}
+
+/** The public key of 32 raw bytes (RFC 8032), in base64url, that may have signed until `exp`. @throws Fault `malformed`. */
+export async function importRetiredKey(x: string, exp: number, what: string): Promise<TrustedKey> {
+  const { length } = decodeBase64url(x, what);
+  if (length !== ED25519_KEY_BYTES) {
+    throw new Fault("malformed", `${what}: not an Ed25519 public key`, {
+      expected: `${ED25519_KEY_BYTES} bytes in base64url`,
+      found: `${length} bytes`,
+    });
+  }
+  const jwk = { kty: "OKP", crv: "Ed25519", x };
+  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: "Ed25519", use: "sig", exp };
+}
+
+/** Whether a key was retired: what it has signed may be by somebody who got hold of it since. */
+export function isRetired({ exp }: TrustedKey): boolean {
+  return exp !== undefined;
 }
 
 async function importSigner(jwk: JWK, what: string): Promise<SigningKey["sign"]> {
@@ -166,7 +185,8 @@ function checkValidity(key: TrustedKey, time: string, what: string): void {
   }
 }
 
-function formatSeconds(seconds: number | undefined): string {
+/** A time of `nbf` or `exp`, for people. */
+export function formatSeconds(seconds: number | undefined): string {
   if (seconds === undefined) return "any time";
   const date = new Date(seconds * 1000);
   return Number.isNaN(date.getTime()) ? `${seconds} seconds` : date.toISOString();

@@ -100,10 +100,11 @@ export function parsePromise(text: string): AuditPromise {
 
 /**
  * Verifies the signature of a promise. It was made when its record was.
+ * @returns the key that signed.
  * @throws Fault `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
  */
-export async function verifyPromise(promise: AuditPromise, keys: readonly TrustedKey[]): Promise<void> {
-  await verifyJws(promise.jws, promise.header, keys, promise.record.time, "promise");
+export function verifyPromise(promise: AuditPromise, keys: readonly TrustedKey[]): Promise<TrustedKey> {
+  return verifyJws(promise.jws, promise.header, keys, promise.record.time, "promise");
 }
 
 /**

@@ -2,7 +2,7 @@
 // Issuing adds nothing to the entry but a signature over exactly its bytes, so receipt and counterfoil
 // match byte for byte, and a lost receipt can be issued again, bit for bit.
 import { Fault } from "../tlog/fault.ts";
-import { ENTRY_BYTES_MAX, type Entry, parseEntry } from "./entry.ts";
+import { ENTRY_BYTES_MAX, type Entry, namesKey, parseEntry } from "./entry.ts";
 import { type Jws, type SigningKey, signJws, splitJws, type TrustedKey, verifyJws } from "./key.ts";
 
 export interface Receipt {
@@ -10,9 +10,18 @@ export interface Receipt {
   readonly entry: Entry;
 }
 
-/** Signs an entry that the ledger has made durable. */
-export function issueReceipt(entry: string, key: SigningKey): Promise<string> {
+/**
+ * Signs an entry that the ledger has made durable.
+ * @throws Error when the entry names another key: such a receipt would read as tampered with.
+ */
+export async function issueReceipt(entry: string, key: SigningKey): Promise<string> {
+  if (!namesKey(entry, key.kid)) throw new Error(`entry: names another receipt key than ${key.kid}`);
   return signJws(entry, key);
+}
+
+/** Of some keys, the one that an entry names. */
+export function findSigner(entry: string, keys: readonly SigningKey[]): SigningKey | undefined {
+  return keys.find(({ kid }) => namesKey(entry, kid));
 }
 
 /** Reads a receipt without verifying it. @throws Fault `malformed` or `too-large`. */
@@ -26,8 +35,9 @@ export function parseReceipt(text: string): Receipt {
 
 /**
  * Verifies the signature of a receipt.
+ * @returns the key that signed.
  * @throws Fault `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
  */
-export async function verifySignature(receipt: Receipt, keys: readonly TrustedKey[]): Promise<void> {
-  await verifyJws(receipt.jws, receipt.entry.header, keys, receipt.entry.header.at, "receipt");
+export function verifySignature(receipt: Receipt, keys: readonly TrustedKey[]): Promise<TrustedKey> {
+  return verifyJws(receipt.jws, receipt.entry.header, keys, receipt.entry.header.at, "receipt");
 }

@@ -2,10 +2,15 @@
 // issuer, each ledger's origin and checkpoint keys, the anchor keys and the receipt keys. Whoever verifies
 // keeps a copy; a copy fetched anew from the operator at each check would prove only that the operator
 // agrees with itself.
+//
+// A key that was retired may be in a thief's hands, long after anybody looks after it. So its word counts only as far
+// as something that is still good vouches for it: a checkpoint under an anchor, an anchor in the chain of later ones,
+// a receipt in the tree.
 import * as v from "valibot";
 import { decodeBase64, encodeBase64 } from "../tlog/base64.ts";
+import { type OpenedCheckpoint, openCheckpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
-import { formatVerifierKey, type NoteKey, parseVerifierKey } from "../tlog/note.ts";
+import { formatVerifierKey, type NoteKey, parseVerifierKey, type VerifySignature } from "../tlog/note.ts";
 import { parsePolicy } from "../tlog/policy.ts";
 import type { TrustedKey } from "./key.ts";
 import { readJson } from "./shape.ts";
@@ -27,6 +32,8 @@ const TrustSchema = v.looseObject({
       origin: v.string(),
       /** C2SP verifier keys that may sign this ledger's checkpoints. */
       keys: v.array(v.string()),
+      /** Those that did, until `exp` (seconds of Unix time). */
+      retired: v.optional(v.array(v.looseObject({ key: v.string(), exp: v.number() }))),
     }),
   ),
   anchor: v.looseObject({ keys: v.array(KeySchema) }),
@@ -40,6 +47,8 @@ export interface TrustedLedger {
   readonly name: string;
   readonly origin: string;
   readonly keys: readonly NoteKey[];
+  /** The keys that signed its checkpoints before; `exp` is when the last of them can be of, in seconds. */
+  readonly retired?: readonly { readonly key: NoteKey; readonly exp: number }[];
 }
 
 export interface Trust {
@@ -59,10 +68,13 @@ export function formatTrust(trust: Trust): string {
     {
       v: 1,
       issuer: trust.issuer,
-      ledgers: trust.ledgers.map(({ name, origin, keys }) => ({
+      ledgers: trust.ledgers.map(({ name, origin, keys, retired = [] }) => ({
         name,
         origin,
         keys: keys.map(formatVerifierKey),
+        ...(retired.length > 0 && {
+          retired: retired.map(({ key, exp }) => ({ key: formatVerifierKey(key), exp })),
+        }),
       })),
       anchor: { keys: trust.anchorKeys },
       jwks: { keys: trust.receiptKeys },
@@ -94,7 +106,12 @@ export function parseTrust(text: string): Trust {
   if (policy !== undefined) parsePolicy(policy);
   return {
     issuer,
-    ledgers: ledgers.map(({ name, origin, keys }) => ({ name, origin, keys: keys.map(parseVerifierKey) })),
+    ledgers: ledgers.map(({ name, origin, keys, retired }) => ({
+      name,
+      origin,
+      keys: keys.map(parseVerifierKey),
+      ...(retired && { retired: retired.map(({ key, exp }) => ({ key: parseVerifierKey(key), exp })) }),
+    })),
     anchorKeys: anchor.keys as TrustedKey[],
     receiptKeys: jwks.keys as TrustedKey[],
     ...(policy === undefined ? {} : { policy }),
@@ -117,4 +134,20 @@ export function findLedger(trust: Trust, origin: string): TrustedLedger {
     });
   }
   return ledger;
+}
+
+/** A checkpoint by a key of its ledger. */
+export interface TrustedCheckpoint extends OpenedCheckpoint {
+  /** Whether only retired keys have signed it: then something else must vouch for it. */
+  readonly isRetired: boolean;
+}
+
+/** Opens a checkpoint by the keys of a ledger, retired ones included. @throws Fault as `openCheckpoint`. */
+export async function openTrusted(
+  note: string | Uint8Array,
+  { keys, retired = [] }: TrustedLedger,
+  verify?: VerifySignature,
+): Promise<TrustedCheckpoint> {
+  const opened = await openCheckpoint(note, [...keys, ...retired.map(({ key }) => key)], verify);
+  return { ...opened, isRetired: !opened.signatures.some(({ key }) => keys.includes(key)) };
 }

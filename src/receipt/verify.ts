@@ -1,6 +1,6 @@
 // The verifier. It takes whatever evidence its caller has, and either says what that evidence proves or
 // throws the one thing that is wrong. It asks nobody anything: no network, no clock, no platform.
-import { type Checkpoint, openCheckpoint } from "../tlog/checkpoint.ts";
+import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { type Cosignature, makeVerifier, openCosignatures } from "../tlog/cosignature.ts";
 import { Fault } from "../tlog/fault.ts";
 import type { Note, VerifySignature } from "../tlog/note.ts";
@@ -10,10 +10,11 @@ import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
 import { type Anchor, openAnchor } from "./anchor.ts";
 import { type Body, digestOf } from "./digest.ts";
 import { matchesField, type PrivateChoice } from "./disclosure.ts";
+import { isRetired } from "./key.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
 import { fitLike, type Text } from "./record.ts";
 import type { Timestamp } from "./timestamp.ts";
-import { findLedger, type Trust, type TrustedLedger } from "./trust.ts";
+import { findLedger, openTrusted, type Trust, type TrustedLedger } from "./trust.ts";
 
 /** What can be proven of a receipt, weakest first. */
 export const RUNGS = ["signed", "matched", "included", "anchored", "witnessed", "timestamped"] as const;
@@ -58,6 +59,11 @@ export interface Verdict {
   readonly witnesses: readonly string[];
   /** Who has timestamped the anchor, and when, if it is somebody whom the caller trusts. */
   readonly timestamp?: Timestamp;
+  /**
+   * What only a retired key has signed, where nothing that is still good vouches for it; left out when there is
+   * none. A checkpoint or an anchor among them proves nothing: the rungs, and the members above, are without it.
+   */
+  readonly unvouched?: readonly ("receipt" | "checkpoint" | "anchor")[];
 }
 
 /**
@@ -73,33 +79,50 @@ export async function verifyEvidence(
   const proof = evidence.proof === undefined ? undefined : parseProof(evidence.proof);
   const receipt = parseReceipt(evidence.receipt ?? carriedReceipt(proof?.extra));
   const ledger = findLedger(trust, receipt.entry.header.origin);
-  await verifySignature(receipt, trust.receiptKeys);
+  const key = await verifySignature(receipt, trust.receiptKeys);
   checkIssuer(receipt.entry.record.iss, trust, "receipt");
   const matched =
     evidence.exchange === undefined ? [] : matchExchange(receipt, evidence.exchange, evidence.seed);
   const rungs: Rung[] = matched.length > 0 ? ["signed", "matched"] : ["signed"];
-  if (proof === undefined) return { rungs, receipt, matched, witnesses: [] };
+  const receiptAlone = isRetired(key) ? { unvouched: ["receipt"] as const } : {};
+  if (proof === undefined) return { rungs, receipt, matched, witnesses: [], ...receiptAlone };
 
-  const proven = await openCheckpoint(proof.checkpoint, ledger.keys, verify);
+  const proven = await openTrusted(proof.checkpoint, ledger, verify);
   checkIncluded(receipt, proof, proven.checkpoint);
-  const anchored = await openPin(evidence, proven.checkpoint, ledger, trust, verify);
-  const notes = anchored === undefined ? [proven.note] : [proven.note, anchored.note];
-  const witnesses = await checkWitnessed(notes, trust, verify);
+  const pin = await openPin(evidence, proven.checkpoint, ledger, trust, verify);
+  const witnesses = await checkWitnessed(pin ? [proven.note, pin.note] : [proven.note], trust, verify);
+  // Witnesses cosign one history: what they have cosigned, nobody makes up later.
+  const isWitnessed = witnesses.length > 0;
+  const anchored = pin && (isWitnessed || !pin.isRetired) ? pin : undefined;
+  const unanchored = pin !== undefined && anchored === undefined ? (["anchor"] as const) : [];
+  if (proven.isRetired && anchored === undefined && !isWitnessed) {
+    const { unvouched = [] } = receiptAlone;
+    return { rungs, receipt, matched, witnesses, unvouched: [...unvouched, "checkpoint", ...unanchored] };
+  }
   return {
     rungs: [
       ...rungs,
       "included",
       ...(anchored === undefined ? [] : (["anchored"] as const)),
-      ...(witnesses.length === 0 ? [] : (["witnessed"] as const)),
+      ...(isWitnessed ? (["witnessed"] as const) : []),
       ...(anchored?.timestamp === undefined ? [] : (["timestamped"] as const)),
     ],
     receipt,
     matched,
     checkpoint: proven.checkpoint,
-    ...(anchored === undefined ? {} : { anchor: anchored.anchor }),
+    ...(anchored && { anchor: anchored.anchor }),
     witnesses,
     ...(anchored?.timestamp && { timestamp: anchored.timestamp }),
+    ...(unanchored.length > 0 && { unvouched: unanchored }),
   };
+}
+
+interface OpenedPin {
+  readonly note: Note;
+  readonly anchor: { readonly epoch: number; readonly time: string };
+  readonly timestamp: Timestamp | undefined;
+  /** Whether a key has signed it that was retired, and nobody says that it was there before. */
+  readonly isRetired: boolean;
 }
 
 /** The anchor's checkpoint of the ledger, if there is an anchor; it must pin the proven tree or a later one. */
@@ -109,9 +132,7 @@ async function openPin(
   ledger: TrustedLedger,
   trust: Trust,
   verify: VerifySignature,
-): Promise<
-  { note: Note; anchor: { epoch: number; time: string }; timestamp: Timestamp | undefined } | undefined
-> {
+): Promise<OpenedPin | undefined> {
   if (anchor === undefined) return undefined;
   const opened = await openAnchor(anchor, trust.anchorKeys);
   const { epoch, time, iss, ledgers } = opened.payload;
@@ -123,9 +144,12 @@ async function openPin(
       found: ledgers.map(({ origin }) => origin).join(", "),
     });
   }
-  const { checkpoint, note } = await openCheckpoint(pin.checkpoint, ledger.keys, verify);
+  const { checkpoint, note } = await openTrusted(pin.checkpoint, ledger, verify);
   checkPinned(proven, checkpoint, consistency, epoch);
-  return { note, anchor: { epoch, time }, timestamp: await openTimestamp(opened, trust) };
+  const timestamp = await openTimestamp(opened, trust);
+  // Somebody else says that the anchor was there while its key was good.
+  const isDated = timestamp !== undefined && Date.parse(timestamp.time) / 1000 < (opened.key.exp ?? 0);
+  return { note, anchor: { epoch, time }, timestamp, isRetired: isRetired(opened.key) && !isDated };
 }
 
 /**

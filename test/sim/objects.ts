@@ -67,6 +67,7 @@ export class LedgerObject {
       identity: {
         receipt: receiptKey.kid,
         checkpoint: system.formatVerifierKey(signer.key),
+        anchor: anchorKey.kid,
         policy: setting.policy,
       },
       signer,
@@ -162,6 +163,7 @@ export class AnchorObject {
         ...anchorKey,
         sign: message => instance.pause("sign").then(() => anchorKey.sign(message)),
       },
+      retired: [],
       now: () => instance.now(),
       lock: this.#openLock(),
       copies: [{ name: "copy", archive: instance.connect(copy), lock: this.#openCopyLock() }],

@@ -116,7 +116,15 @@ export const CHECKS: Readonly<Record<string, (scratch: string) => void | Promise
     writeFileSync(join(scratch, "spool/main", "x".repeat(255)), "no promise");
     const append = async () => assert.fail("there is nothing to append");
     const origin = "example.com/main";
-    const spool = new Spool({ store: folder, name: "main", origin, keys: [], append, report: () => {} });
+    const spool = new Spool({
+      store: folder,
+      name: "main",
+      origin,
+      keys: [],
+      now: Date.now,
+      append,
+      report: () => {},
+    });
     assert.equal(await spool.drain(), false);
     assert.deepEqual([spool.state.refused, spool.state.trouble], [1, undefined]);
   },

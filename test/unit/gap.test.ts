@@ -4,6 +4,7 @@ import { Exchange } from "../../src/edge/exchange.ts";
 import { Batcher } from "../../src/edge/ledger.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { Recorder } from "../../src/edge/recorder.ts";
+import { FIRST_PREV, formatHeader, RECEIPT_TYPE } from "../../src/receipt/entry.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
 import { fixedKey, ISSUER, LEDGER, ORIGIN } from "../world.ts";
 
@@ -11,6 +12,12 @@ const sources = {
   now: Date.now,
   random: (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes)),
 };
+
+const PLACE = {
+  ...{ alg: "Ed25519", origin: ORIGIN, index: 0, prev: FIRST_PREV },
+  typ: RECEIPT_TYPE,
+  at: "2026-11-21T05:22:22.000Z",
+} as const;
 
 const policy = parsePolicy({
   issuer: ISSUER,
@@ -24,17 +31,19 @@ const policy = parsePolicy({
 });
 
 it("a record is counted though its spool answers only after the gap was told of", async () => {
+  const receiptKey = await fixedKey("receipt");
+  const header = formatHeader({ ...PLACE, kid: receiptKey.kid });
   const taken: { control?: { type: string; count: number; spooled: number } }[] = [];
   const spooling: (() => void)[] = [];
   let isAway = true;
   const append = async (records: string[]): Promise<Placement[]> => {
     if (isAway) return records.map(() => ({ refused: "busy", reason: "it is away" }));
     taken.push(...records.map(record => JSON.parse(record)));
-    return records.map((_, index) => ({ index, header: "e30" }));
+    return records.map((_, index) => ({ index, header }));
   };
   const recorder = new Recorder({
     policy,
-    receiptKey: await fixedKey("receipt"),
+    receiptKey,
     ledgers: new Map([[LEDGER, new Batcher(() => ({ append }))]]),
     keepers: new Map(),
     spool: {

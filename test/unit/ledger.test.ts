@@ -40,7 +40,7 @@ function watchedSql(): Sql & { transactions: number; failAfter?: number } {
   };
 }
 
-const IDENTITY: Identity = { receipt: "kid", checkpoint: "vkey", policy: "1f3870be" };
+const IDENTITY: Identity = { receipt: "kid", checkpoint: "vkey", anchor: "anchor", policy: "1f3870be" };
 
 function openLedger(sql: Sql = openSqlite(":memory:"), now: () => number = () => AT, more = {}): Ledger {
   return new Ledger({

@@ -92,6 +92,7 @@ function openSpool(store: BreakingStore, world: World): Spool {
     name: LEDGER,
     origin: ORIGIN,
     keys: world.trust.receiptKeys,
+    now: world.now,
     append: records => store.step(() => world.ledger.append(records)),
     report: () => {},
   });
@@ -201,7 +202,8 @@ describe("the spool", () => {
   it.each<[string, (store: BreakingStore, world: World) => Promise<unknown>]>([
     [
       "is signed by another key",
-      async store => {
+      async (store, world) => {
+        world.tick(2 * 3600_000);
         const text = record(1);
         const promise = await issuePromise(text, ORIGIN, 60, await fixedKey("stranger"));
         store.objects.set(formatSpoolPath(LEDGER, text), new TextEncoder().encode(promise));
@@ -250,13 +252,50 @@ describe("the spool", () => {
     await prepare(store, world);
     const good = record(31 * 86_400_000 - 5);
     if (_.includes("forgotten")) await put(store, world, good);
-    else await put(store, world, record(2));
+    else await put(store, world, record(2), 86_400);
     const before = recordsOf(world).length;
     const spool = openSpool(store, world);
     expect(await spool.drain()).toBe(false);
     expect(recordsOf(world)).toHaveLength(before + 1);
     expect(store.in("refused")).toHaveLength(1);
     expect(spool.state.refused).toBe(1);
+  });
+
+  it("leaves what an unknown key has signed for an hour: it may be one that the edge was told of before", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    const next = await fixedKey("receipt-1");
+    const text = record(1);
+    const promise = await issuePromise(text, ORIGIN, 60, next);
+    store.objects.set(formatSpoolPath(LEDGER, text), new TextEncoder().encode(promise));
+    const spool = openSpool(store, world);
+    expect(await spool.drain()).toBe(true);
+    expect(spool.state).toMatchObject({ waiting: 1, refused: 0 });
+    const retired = { receipt: [{ ...world.receiptKey.publicJwk, exp: START_MS / 1000 + 60 }] };
+    const after = await createWorld({
+      receiptKey: next,
+      retired: { ...retired, checkpoint: [], anchor: [] },
+    });
+    expect(await openSpool(store, after).drain()).toBe(false);
+    expect(recordsOf(after)).toHaveLength(1);
+  });
+
+  it("enters what a retired key has signed for seven days, and sets it aside after that", async () => {
+    const retired = { ...(await fixedKey("receipt")).publicJwk, exp: START_MS / 1000 + 60 };
+    for (const [days, entered] of [
+      [6, 1],
+      [8, 0],
+    ] as const) {
+      const [old, store] = [await createWorld(), new BreakingStore()];
+      await put(store, old, record(1));
+      const options = { receiptKey: await fixedKey("receipt-1"), startMs: START_MS + days * 86_400_000 };
+      const world = await createWorld({
+        ...options,
+        retired: { receipt: [retired], checkpoint: [], anchor: [] },
+      });
+      expect(await openSpool(store, world).drain()).toBe(false);
+      expect(recordsOf(world).filter(({ control }) => control === undefined)).toHaveLength(entered);
+      expect(store.in("refused")).toHaveLength(1 - entered);
+    }
   });
 
   it("leaves everything where it is when the ledger is busy or has halted", async () => {
@@ -267,6 +306,7 @@ describe("the spool", () => {
       name: LEDGER,
       origin: ORIGIN,
       keys: world.trust.receiptKeys,
+      now: world.now,
       append: async records => records.map(() => ({ refused: "busy", reason: "too much" })),
       report: () => {},
     });

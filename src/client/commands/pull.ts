@@ -120,7 +120,9 @@ function describePull(
   const faults = joined.flatMap(one => one.faults);
   const unknown = joined.flatMap(one => one.unknown);
   const isWrong = problemCount > 0 || faults.length > 0;
-  const outcome = isWrong ? "wrong" : "proven";
+  // A key that was replaced since the trust document is no contradiction.
+  const isOpen = faults.length === 0 && problems.every(({ fault }) => fault.code === "unknown-key");
+  const outcome = !isWrong ? "proven" : isOpen ? "undecided" : "wrong";
   const rows: Row[] = [
     ...(first === undefined ? [] : describeFirst(outcome, first)),
     ...faults.slice(0, NAMED_MAX).map((fault): Row => ["wrong", `${fault.code}: ${fault.message}`]),

@@ -2,6 +2,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Command } from "commander";
+import { formatSeconds, type TrustedKey } from "../../receipt/key.ts";
 import type { Trust } from "../../receipt/trust.ts";
 import { formatVerifierKey } from "../../tlog/note.ts";
 import { type CommonOptions, examples, type Run } from "../command.ts";
@@ -37,24 +38,37 @@ export async function trustCommand(
   return describeTrust(source.trust, source);
 }
 
+function pickKey({ kid, exp }: TrustedKey): { kid: string; exp?: number } {
+  return { kid, ...(exp !== undefined && { exp }) };
+}
+
+/** When a key was retired, where it was. */
+function describeEnd(exp: number | undefined): string {
+  return exp === undefined ? "" : `, retired: good for what it signed until ${formatSeconds(exp)}`;
+}
+
 export function describeTrust(trust: Trust, source: TrustSource): Answer {
-  const ledgers = trust.ledgers.map(({ name, origin, keys }) => ({
+  const ledgers = trust.ledgers.map(({ name, origin, keys, retired = [] }) => ({
     name,
     origin,
     keys: keys.map(formatVerifierKey),
+    ...(retired.length > 0 && {
+      retired: retired.map(({ key, exp }) => ({ key: formatVerifierKey(key), exp })),
+    }),
   }));
-  const anchorKeys = trust.anchorKeys.map(({ kid }) => kid);
-  const receiptKeys = trust.receiptKeys.map(({ kid }) => kid);
+  const anchorKeys = trust.anchorKeys.map(pickKey);
+  const receiptKeys = trust.receiptKeys.map(pickKey);
   const timestampers = (trust.timestampers ?? []).map(der => bytesToHex(sha256(der)));
   const rows: Row[] = [
     ["fetched", source.from],
     ["issuer", trust.issuer],
-    ...ledgers.flatMap(({ name, origin, keys }): Row[] => [
+    ...ledgers.flatMap(({ name, origin, keys, retired = [] }): Row[] => [
       [`ledger ${name}`, origin],
       ...keys.map((key): Row => ["checkpoints", key]),
+      ...retired.map(({ key, exp }): Row => ["checkpoints", `${key}${describeEnd(exp)}`]),
     ]),
-    ...anchorKeys.map((kid): Row => ["anchors", kid]),
-    ...receiptKeys.map((kid): Row => ["receipts", kid]),
+    ...anchorKeys.map(({ kid, exp }): Row => ["anchors", `${kid}${describeEnd(exp)}`]),
+    ...receiptKeys.map(({ kid, exp }): Row => ["receipts", `${kid}${describeEnd(exp)}`]),
     ...timestampers.map((print): Row => ["timestamps", `certificate with the SHA-256 ${print}`]),
     ["note", "this is what the operator says of itself: compare the keys with what you were told elsewhere"],
   ];

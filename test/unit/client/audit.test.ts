@@ -146,10 +146,12 @@ describe("one byte changed", () => {
           const objects = copyOf(small);
           flip(objects, path, at);
           const report = await audit({ archive: viewOf(objects, { holdsEntries }), trust: small.trust });
+          // The name of another key might be that of a new one, which this trust document is too old for.
+          const isUnknown = report.problems[0]?.fault.code === "unknown-key";
           expect(
             [report.outcome, report.problems.map(problem => problem.path)],
             `${path}, byte ${at}`,
-          ).toEqual(["wrong", [path]]);
+          ).toEqual([isUnknown ? "undecided" : "wrong", [path]]);
         }
       }
     },

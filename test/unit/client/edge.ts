@@ -5,6 +5,7 @@ import type { WireRequest, WireResponse } from "../../../src/client/platform.ts"
 import { createApp } from "../../../src/edge/app.ts";
 import { parsePolicy } from "../../../src/edge/policy.ts";
 import { openSqlite } from "../../../src/hosts/sqlite.ts";
+import type { SigningKey } from "../../../src/receipt/key.ts";
 import type { Opening, Search } from "../../../src/receipt/opening.ts";
 import type { Control } from "../../../src/receipt/record.ts";
 import { ISSUER, LEDGER, ORIGIN, START_MS, type World } from "../../world.ts";
@@ -17,6 +18,7 @@ export type Send = (request: WireRequest) => Promise<WireResponse>;
 export function openEdge(
   world: World,
   upstream: (request: Request) => Response | Promise<Response>,
+  receiptKeyBefore?: SigningKey,
 ): { send: Send; settle(): Promise<unknown> } {
   const { ledger, archive, anchors, receiptKey, trust } = world;
   const policy = parsePolicy({
@@ -46,6 +48,7 @@ export function openEdge(
   let seeds = 0;
   const app = createApp({
     ...{ policy, trust, receiptKey },
+    ...(receiptKeyBefore && { receiptKeyBefore }),
     ledgers: new Map([[LEDGER, () => connection]]),
     vaults: new Map([[LEDGER, () => vaultConnection]]),
     archive: async key => (await archive.get(key))?.bytes,
