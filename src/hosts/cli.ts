@@ -52,7 +52,7 @@ async function runWitness(
   ready: (address: WitnessAddress) => Promise<void>,
 ): Promise<void> {
   // Only this command needs a database and a server: the others start without them.
-  const { startWitness } = await import("./witness.ts");
+  const { startWitness } = await withSqlite(() => import("./witness.ts"));
   const witness = await startWitness(settings).catch((error: Error) => {
     throw new Undecided("the witness cannot begin", { found: error.message });
   });
@@ -62,9 +62,18 @@ async function runWitness(
   await witness.stop();
 }
 
+/** Node has had SQLite since 22.13. @throws Undecided on an older one */
+function withSqlite<Module>(load: () => Promise<Module>): Promise<Module> {
+  return load().catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ERR_UNKNOWN_BUILTIN_MODULE") throw error;
+    const detail = { expected: "Node 22.13 or newer", found: process.version };
+    throw new Undecided("this command keeps a local database, which this Node has not", detail);
+  });
+}
+
 /** Only some commands need a database: the others start without it. */
 async function openDatabase(path: string): Promise<Database> {
-  const { openSqlite } = await import("./sqlite.ts");
+  const { openSqlite } = await withSqlite(() => import("./sqlite.ts"));
   try {
     return openSqlite(path);
   } catch (error) {

@@ -19,7 +19,7 @@ const MAIN = join(import.meta.dirname, "main.ts");
 const SUITE = join(import.meta.dirname, "suite.ts");
 
 /** Where Debian's package puts Chromium, unless the environment names another one. */
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -123,9 +123,18 @@ async function runCommand(
 }
 
 async function runWorkerd(vectors: readonly Vector[]): Promise<Report> {
+  return (await callInWorkerd(await bundleSuite(), "runSuite", vectors)) as Report;
+}
+
+async function runChromium(vectors: readonly Vector[]): Promise<Report> {
+  return (await callInChromium(await bundleSuite(), "runSuite", vectors)) as Report;
+}
+
+/** Calls a function that a module exports, in a worker. What goes in and comes out is JSON. */
+export async function callInWorkerd(module: string, name: string, input: unknown): Promise<unknown> {
   const worker = `
-    import { runSuite } from "./suite.js";
-    export default { fetch: async request => Response.json(await runSuite(await request.json())) };`;
+    import { ${name} } from "./called.js";
+    export default { fetch: async request => Response.json(await ${name}(await request.json())) };`;
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       log: new Log(LogLevel.ERROR),
@@ -137,38 +146,38 @@ async function runWorkerd(vectors: readonly Vector[]): Promise<Report> {
           compatibilityDate: "2026-01-01",
           modules: [
             { type: "ESModule", path: "worker.js", contents: worker },
-            { type: "ESModule", path: "suite.js", contents: await bundleSuite() },
+            { type: "ESModule", path: "called.js", contents: module },
           ],
         },
       ],
     }),
   );
   try {
-    const request = { method: "POST", body: JSON.stringify(vectors) };
+    const request = { method: "POST", body: JSON.stringify(input) };
     const response = await miniflare.dispatchFetch("http://localhost/", request);
     if (!response.ok) throw new Error(`workerd answered ${response.status}: ${await response.text()}`);
-    return (await response.json()) as Report;
+    return await response.json();
   } finally {
     await miniflare.dispose();
   }
 }
 
-/** Runs the suite in a page at http://localhost, where a browser offers WebCrypto. */
-async function runChromium(vectors: readonly Vector[]): Promise<Report> {
+/** Calls a function that a module exports, in a page at http://localhost, where a browser offers WebCrypto. */
+export async function callInChromium(module: string, name: string, input: unknown): Promise<unknown> {
   const server = await serve({
     "/": ["text/html", "<!doctype html><title>The portable suite</title>"],
-    "/suite.js": ["text/javascript", await bundleSuite()],
-    "/vectors.json": ["application/json", JSON.stringify(vectors)],
+    "/called.js": ["text/javascript", module],
+    "/input.json": ["application/json", JSON.stringify(input)],
   });
   try {
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
     try {
       const page = await browser.newPage();
       await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
-      return (await page.evaluate(`(async () => {
-        const { runSuite } = await import("/suite.js");
-        return runSuite(await (await fetch("/vectors.json")).json());
-      })()`)) as Report;
+      return await page.evaluate(`(async () => {
+        const { ${name} } = await import("/called.js");
+        return ${name}(await (await fetch("/input.json")).json());
+      })()`);
     } finally {
       await browser.close();
     }
@@ -188,10 +197,14 @@ async function serve(
   return server;
 }
 
-/** The suite as one module, minified as for a browser. An import of anything of Node's would fail here. */
-async function bundleSuite(): Promise<string> {
+function bundleSuite(): Promise<string> {
+  return bundleForBrowser(SUITE);
+}
+
+/** A file as one module, minified as for a browser. An import of anything of Node's would fail here. */
+export async function bundleForBrowser(file: string): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [SUITE],
+    entryPoints: [file],
     bundle: true,
     write: false,
     minify: true,
