@@ -1,11 +1,10 @@
 // The Cloudflare Worker: binds the edge to the platform's fetch, Durable Objects and buckets.
-import { putImmutable } from "../../durable/archive.ts";
 import { anchorObject, type Env, readEnvironment } from "../../durable/objects.ts";
-import { type App, createApp } from "../edge/app.ts";
+import type { App } from "../edge/app.ts";
 import type { ClientCertificate } from "../edge/certificate.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
-import { openAnchorStore, openArchive, randomBytes } from "./environment.ts";
+import { openApp } from "./environment.ts";
 import { bucketArchive, bucketSpool } from "./stores.ts";
 
 export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";
@@ -94,36 +93,14 @@ function certificateOf(
 
 async function start(env: Env): Promise<Edge> {
   const environment = await readEnvironment(env);
-  const { policy, trust, receiptKey, receiptKeyBefore } = environment;
-  const { archive, spool } = openArchive(environment, {
+  const app = openApp(environment, {
     archive: bucketArchive(env.ARCHIVE),
     spool: bucketSpool(env.ARCHIVE),
-  });
-  const anchors = openAnchorStore(environment, bucketArchive(env.ANCHORS));
-  const app = createApp({
-    policy,
-    trust,
-    receiptKey,
-    ...(receiptKeyBefore && { receiptKeyBefore }),
-    ledgers: new Map(
-      policy.ledgers.map(({ name }) => [name, () => env.LEDGER.get(env.LEDGER.idFromName(name))]),
-    ),
-    vaults: new Map(
-      policy.ledgers.map(({ name }) => [name, () => env.VAULT.get(env.VAULT.idFromName(name))]),
-    ),
-    archive: async key => (await archive.get(key))?.bytes,
-    anchors: async key => (await anchors.get(key))?.bytes,
-    anchorStatus: () => anchorObject(env).status(),
-    spool: {
-      put: (path, promise) => putImmutable(archive, path, new TextEncoder().encode(promise)),
-      holds: async prefix => (await spool.list(prefix, 1)).length > 0,
-      async wake(name) {
-        await Promise.all([anchorObject(env).arm(), env.LEDGER.get(env.LEDGER.idFromName(name)).wake()]);
-      },
-    },
-    operatorTokenSha256: env.OPERATOR_TOKEN_SHA256 || undefined,
+    anchors: bucketArchive(env.ANCHORS),
     platform,
-    sources: { now: Date.now, random: randomBytes },
+    ledger: name => env.LEDGER.get(env.LEDGER.idFromName(name)),
+    vault: name => env.VAULT.get(env.VAULT.idFromName(name)),
+    anchorWriter: () => anchorObject(env),
   });
-  return { app, hasFront: policy.client_address === "cf-connecting-ip" };
+  return { app, hasFront: environment.policy.client_address === "cf-connecting-ip" };
 }

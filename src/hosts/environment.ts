@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { Alarm } from "../../durable/alarm.ts";
 import { Anchorer, type AnchorOptions } from "../../durable/anchor.ts";
 import { AnchorWriter } from "../../durable/anchorwriter.ts";
-import type { Archive } from "../../durable/archive.ts";
+import { type Archive, putImmutable } from "../../durable/archive.ts";
 import { Cosigner } from "../../durable/cosigner.ts";
 import { type AnchorPort, LedgerWriter } from "../../durable/ledgerwriter.ts";
 import { BucketLock, type Lock, type LockedBucket, ObjectLock, plainLock } from "../../durable/lock.ts";
@@ -14,7 +14,12 @@ import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { requestTimestamp } from "../../durable/timestamper.ts";
 import { VaultWriter } from "../../durable/vaultwriter.ts";
+import { type App, createApp } from "../edge/app.ts";
+import type { Sources } from "../edge/exchange.ts";
+import type { Ledger } from "../edge/ledger.ts";
+import type { Platform } from "../edge/platform.ts";
 import { type Policy, parsePolicy } from "../edge/policy.ts";
+import type { Vault } from "../edge/vault.ts";
 import {
   importRetiredKey,
   importSigningKey,
@@ -22,6 +27,7 @@ import {
   type SigningKey,
   type TrustedKey,
 } from "../receipt/key.ts";
+import type { AnchorStatus } from "../receipt/status.ts";
 import type { Trust } from "../receipt/trust.ts";
 import { decodeBase64, decodeBase64url } from "../tlog/base64.ts";
 import { ED25519, formatVerifierKey, makeNoteKey, type NoteSigner } from "../tlog/note.ts";
@@ -66,15 +72,21 @@ export interface Environment {
   /** Signs the checkpoints of a ledger: one key, under each ledger's origin as its name. */
   readonly signerOf: (origin: string) => NoteSigner;
   readonly trust: Trust;
+  readonly sources: Sources;
 }
 
 const DAY_MS = 24 * 3600 * 1000;
 
 /**
  * @param vars what wrangler.toml says in [vars], and nothing else.
+ * @param sources the clock and the randomness of everything: the platform's.
  * @throws Error or Fault that names the setting or the secret.
  */
-export async function openEnvironment(vars: unknown, secrets: Secrets): Promise<Environment> {
+export async function openEnvironment(
+  vars: unknown,
+  secrets: Secrets,
+  sources: Sources = { now: Date.now, random: randomBytes },
+): Promise<Environment> {
   const policy = parsePolicy(vars);
   const receiptKey = await importSigningKey(secrets.RECEIPT_KEY, "RECEIPT_KEY");
   const checkpointKey = await importSigningKey(secrets.CHECKPOINT_KEY, "CHECKPOINT_KEY");
@@ -103,7 +115,7 @@ export async function openEnvironment(vars: unknown, secrets: Secrets): Promise<
   };
   const receiptKeyBefore = await openKeyBefore(secrets, trust);
   return {
-    ...{ policy, secrets, receiptKey, anchorKey, signerOf, trust },
+    ...{ policy, secrets, receiptKey, anchorKey, signerOf, trust, sources },
     ...(receiptKeyBefore && { receiptKeyBefore }),
   };
 }
@@ -151,12 +163,15 @@ export function openArchive({ policy, secrets }: Environment, { archive, spool }
 }
 
 /** Where the anchors lie. @param bucket the platform's own bucket for them. @throws Error that names what is missing. */
-export function openAnchorStore({ policy, secrets }: Environment, bucket: Archive): Archive {
-  const { s3 } = policy.anchor;
-  return s3?.role === "store" ? openObjectLock(secrets, s3) : bucket;
+export function openAnchorStore(environment: Environment, bucket: Archive): Archive {
+  const { s3 } = environment.policy.anchor;
+  return s3?.role === "store" ? openObjectLock(environment, s3) : bucket;
 }
 
-function openObjectLock(secrets: Secrets, s3: NonNullable<Policy["anchor"]["s3"]>): ObjectLockStore {
+function openObjectLock(
+  { secrets, sources }: Environment,
+  s3: NonNullable<Policy["anchor"]["s3"]>,
+): ObjectLockStore {
   const { ANCHOR_S3_KEY_ID: accessKeyId, ANCHOR_S3_SECRET: secretAccessKey } = secrets;
   if (!accessKeyId || !secretAccessKey) {
     throw new Error("vars.anchor.s3 needs the secrets ANCHOR_S3_KEY_ID and ANCHOR_S3_SECRET");
@@ -166,13 +181,13 @@ function openObjectLock(secrets: Secrets, s3: NonNullable<Policy["anchor"]["s3"]
     region: s3.region,
     ...{ accessKeyId, secretAccessKey },
     retentionMs: s3.retention_days * DAY_MS,
-    now: Date.now,
+    now: sources.now,
     fetch: request => fetch(request),
   });
 }
 
 /** The lock of the platform's own bucket for anchors, as far as an edge may know of it. @throws Error */
-export function openLock({ policy, secrets }: Environment, bucket: LockedBucket, sql: Sql): Lock {
+export function openLock({ policy, secrets, sources }: Environment, bucket: LockedBucket, sql: Sql): Lock {
   const { lock } = policy;
   const rulesUrl = lock?.rules_url;
   const token = secrets.LOCK_API_TOKEN;
@@ -183,8 +198,47 @@ export function openLock({ policy, secrets }: Environment, bucket: LockedBucket,
   return new BucketLock({
     ...{ sql, bucket, rulesUrl, token },
     retentionSeconds: (lock!.retention_days ?? Number.POSITIVE_INFINITY) * (DAY_MS / 1000),
-    now: Date.now,
+    now: sources.now,
     fetch: (url, init) => fetch(url, init),
+  });
+}
+
+export interface AppPorts extends Archives {
+  /** The platform's own bucket for anchors. */
+  readonly anchors: Archive;
+  readonly platform: Platform;
+  /** The way to an object, by the ledger's name: asked for anew for each call. */
+  readonly ledger: (name: string) => Ledger & { wake(): Promise<void> };
+  readonly vault: (name: string) => Vault;
+  readonly anchorWriter: () => { status(): Promise<AnchorStatus>; arm(): Promise<void> };
+  readonly isDraining?: () => boolean;
+}
+
+/** The edge of an environment. @throws Error that names what is missing. */
+export function openApp(environment: Environment, ports: AppPorts): App {
+  const { policy, receiptKey, receiptKeyBefore, secrets, sources, trust } = environment;
+  const { anchorWriter, isDraining, ledger, platform, vault } = ports;
+  const { archive, spool } = openArchive(environment, ports);
+  const anchors = openAnchorStore(environment, ports.anchors);
+  const names = policy.ledgers.map(({ name }) => name);
+  return createApp({
+    ...{ policy, trust, receiptKey, platform },
+    ...(receiptKeyBefore && { receiptKeyBefore }),
+    ledgers: new Map(names.map(name => [name, () => ledger(name)])),
+    vaults: new Map(names.map(name => [name, () => vault(name)])),
+    archive: async key => (await archive.get(key))?.bytes,
+    anchors: async key => (await anchors.get(key))?.bytes,
+    anchorStatus: () => anchorWriter().status(),
+    ...(isDraining && { isDraining }),
+    spool: {
+      put: (path, promise) => putImmutable(archive, path, new TextEncoder().encode(promise)),
+      holds: async prefix => (await spool.list(prefix, 1)).length > 0,
+      async wake(name) {
+        await Promise.all([anchorWriter().arm(), ledger(name).wake()]);
+      },
+    },
+    operatorTokenSha256: secrets.OPERATOR_TOKEN_SHA256 || undefined,
+    sources,
   });
 }
 
@@ -204,7 +258,7 @@ export interface LedgerPorts extends Ports, Archives {
 
 /** @throws Error when the policy names no such ledger, or something for it is missing. */
 export function openLedgerWriter(environment: Environment, name: string, ports: LedgerPorts): LedgerWriter {
-  const { anchorKey, policy, receiptKey, signerOf, trust } = environment;
+  const { anchorKey, policy, receiptKey, signerOf, sources, trust } = environment;
   const ledger = trust.ledgers.find(each => each.name === name);
   if (ledger === undefined) throw new Error(`ledger: the policy names no ledger "${name}"`);
   const { retention_days: days } = policy.ledgers.find(each => each.name === name)!;
@@ -225,8 +279,8 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
     anchorKeys: trust.anchorKeys,
     retentionMs: days === undefined ? undefined : days * DAY_MS,
     alerts: policy.alerts,
-    now: Date.now,
-    random: randomBytes,
+    now: sources.now,
+    random: sources.random,
     sha256: bytes => new Uint8Array(createHash("sha256").update(bytes).digest()),
     report,
   });
@@ -242,7 +296,8 @@ export interface AnchorPorts extends Ports, Archives {
 
 /** @throws Error that names what is missing. */
 export function openAnchorWriter(environment: Environment, ports: AnchorPorts): AnchorWriter {
-  const { policy, anchorKey, trust } = environment;
+  const { policy, anchorKey, sources, trust } = environment;
+  const { now } = sources;
   const { sql } = ports;
   const { archive, spool } = openArchive(environment, ports);
   const { witnesses } = policy.anchor;
@@ -253,7 +308,7 @@ export function openAnchorWriter(environment: Environment, ports: AnchorPorts): 
     ledgers: trust.ledgers,
     key: anchorKey,
     retired: trust.anchorKeys.filter(isRetired),
-    now: Date.now,
+    now,
     ...(witnesses && {
       cosigner: new Cosigner({
         sql,
@@ -271,7 +326,7 @@ export function openAnchorWriter(environment: Environment, ports: AnchorPorts): 
     intervalMs: policy.anchor.interval_seconds * 1000,
     entries: policy.anchor.entries,
     ledgers: policy.ledgers.map(({ name }) => name),
-    now: Date.now,
+    now,
     report,
   });
 }
@@ -283,13 +338,13 @@ function openAnchorStores(
 ): Pick<AnchorOptions, "anchors" | "lock" | "copies"> {
   const { s3 } = environment.policy.anchor;
   if (s3 === undefined) return { anchors, lock };
-  const archive = openObjectLock(environment.secrets, s3);
-  const objectLock = new ObjectLock(archive, Date.now);
+  const archive = openObjectLock(environment, s3);
+  const objectLock = new ObjectLock(archive, environment.sources.now);
   if (s3.role === "store") return { anchors: archive, lock: objectLock };
   return { anchors, lock, copies: [{ name: s3.url, archive, lock: objectLock }] };
 }
 
-function openTimestamps({ policy, trust }: Environment): Pick<AnchorOptions, "timestamps"> {
+function openTimestamps({ policy, sources, trust }: Environment): Pick<AnchorOptions, "timestamps"> {
   const { timestamp } = policy.anchor;
   if (timestamp === undefined) return {};
   const { every, required, url } = timestamp;
@@ -297,17 +352,21 @@ function openTimestamps({ policy, trust }: Environment): Pick<AnchorOptions, "ti
     url,
     certificates: trust.timestampers!,
     fetch: (url: string, init: RequestInit) => fetch(url, init),
-    random: randomBytes,
+    random: sources.random,
   };
   return { timestamps: { every, required, stamp: digest => requestTimestamp(digest, options) } };
 }
 
-export function openVaultWriter(policy: Policy, { sql, alarm }: Ports): VaultWriter {
-  return new VaultWriter({ sql, alarm, retentionMs: policy.vault.retention_days * DAY_MS, now: Date.now });
+/** A vault needs no keys, so it is not kept waiting for them. */
+export function openVaultWriter(
+  { vault }: Policy,
+  { sql, alarm, now = Date.now }: Ports & Partial<Pick<Sources, "now">>,
+): VaultWriter {
+  return new VaultWriter({ sql, alarm, retentionMs: vault.retention_days * DAY_MS, now });
 }
 
 /** So many random bytes. */
-export function randomBytes(count: number): Uint8Array<ArrayBuffer> {
+function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(count));
 }
 

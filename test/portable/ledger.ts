@@ -76,7 +76,7 @@ export const SEEN = {
 const START_MS = Date.UTC(2026, 10, 21, 5, 22, 22, 453);
 
 /** The secret and public keys of RFC 8032 section 7.1: TEST 1, TEST 2, TEST 3 and TEST SHA(abc). */
-const KEYS = {
+export const KEYS = {
   receipt: [
     "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
     "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
