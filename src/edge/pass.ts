@@ -11,6 +11,14 @@ export const CLIENT_GONE: Refusal = {
   error: "the client went away",
 };
 
+/** What a host aborts a request's signal with when it cannot wait for the end of it. */
+export const EDGE_STOPPED: Refusal = {
+  stage: "aborted",
+  status: 503,
+  title: "Stopped",
+  error: "the edge was stopped",
+};
+
 export class Pass {
   readonly request: Request;
   readonly exchange: Exchange;
@@ -31,7 +39,7 @@ export class Pass {
     this.context = context;
     this.#now = now;
     this.#moved = now();
-    const leave = () => this.cut(CLIENT_GONE);
+    const leave = () => this.cut(request.signal.reason === EDGE_STOPPED ? EDGE_STOPPED : CLIENT_GONE);
     request.signal.addEventListener("abort", leave);
     if (request.signal.aborted) leave();
   }

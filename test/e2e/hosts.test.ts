@@ -1,0 +1,306 @@
+// What Node, Deno and Bun do as hosts, before any edge: each of them in a process of its own, over bare sockets.
+import { execFileSync } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Host, RUNTIMES, readAll } from "../hosts/host.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "counterfoil-tls-"));
+const openssl = (...args: string[]) =>
+  execFileSync("openssl", args, { cwd: folder, stdio: "pipe" }).toString();
+
+/** A subject with everything that needs an escape, in an order of its own. */
+const SUBJECT = '/C=DE/O=A, B \\+ "C"/OU=Grüße;<x>/CN=#robot ';
+
+function makeAuthority(name: string): void {
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${name}.key`];
+  openssl("req", "-x509", ...key, "-out", `${name}.pem`, "-subj", `/CN=${name}`, "-days", "2");
+}
+
+function makeCertificate(name: string, subject: string, authority: string, ...more: string[]): void {
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${name}.key`];
+  openssl("req", ...key, "-utf8", "-subj", subject, "-out", `${name}.csr`);
+  writeFileSync(join(folder, "san.cnf"), "subjectAltName=IP:127.0.0.1");
+  const by = ["-CA", `${authority}.pem`, "-CAkey", `${authority}.key`, "-CAcreateserial", "-days", "1"];
+  openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-extfile", "san.cnf", ...more, "-out", `${name}.pem`);
+}
+
+beforeAll(() => {
+  makeAuthority("ca");
+  makeAuthority("other");
+  makeCertificate("server", "/CN=server", "ca");
+  makeCertificate("client", SUBJECT, "ca");
+  makeCertificate("stranger", "/CN=stranger", "other");
+  makeCertificate("expired", "/CN=expired", "ca", "-days", "0");
+});
+
+afterAll(async () => {
+  await Host.stopAll();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const GET = (path: string, ...fields: string[]) => [`GET ${path} HTTP/1.1`, "Host: h", ...fields, "", ""];
+const bodyOf = (answer: string) =>
+  JSON.parse(Buffer.from(answer.slice(answer.indexOf("\r\n\r\n") + 4), "latin1").toString());
+const statusOf = (answer: string) => Number(answer.split(" ")[1]);
+
+describe.each(RUNTIMES)("on %s, a host", runtime => {
+  let host: Host;
+  beforeAll(async () => {
+    host = await Host.start(runtime);
+  });
+  afterAll(() => host.stop());
+
+  test("gives a request as it came, and the address at the other end", async () => {
+    const fields = ["X-Latin: caf\xe9", "X-Twice: a", "x-twice: b", "Cookie: a=1", "Cookie: b=2"];
+    const seen = bodyOf(await host.send(...GET("/p?q=%2f&", ...fields, "Connection: close")));
+    expect(seen).toMatchObject({ method: "GET", url: "http://h/p?q=%2f&", address: "127.0.0.1", size: 0 });
+    expect(Object.fromEntries(seen.headers)).toMatchObject({
+      "x-latin": "caf\xe9",
+      "x-twice": "a, b",
+      cookie: "a=1; b=2",
+    });
+  });
+
+  test.each([
+    ["two lengths", ["Content-Length: 3", "Content-Length: 4"]],
+    ["two lengths in one field", ["Content-Length: 3, 4"]],
+    ["a length with a sign", ["Content-Length: +3"]],
+    ["a length and chunks", ["Content-Length: 3", "Transfer-Encoding: chunked"]],
+    ["chunks that are not the last coding", ["Transfer-Encoding: chunked, gzip"]],
+    ["chunks under another name", ["Transfer-Encoding: xchunked"]],
+    ["chunks twice", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]],
+    ["a space before the colon", ["Content-Length : 3"]],
+    ["a folded field", ["X-Folded: a", " Content-Length: 3"]],
+    ["a NUL in a field", ["X-Nul: a\0b"]],
+    ["a carriage return in a field", ["X-Cr: a\rContent-Length: 3"]],
+  ])("answers no request with %s but with 400, and takes nothing after it for another", async (_, fields) => {
+    const smuggled = GET("/smuggled", "Connection: close").join("\r\n");
+    const answer = await host.send("POST /first HTTP/1.1", "Host: h", ...fields, "", `abc${smuggled}`);
+    // What the parser lets by, it must frame in one way only, and the edge refuses it by its fields.
+    expect(answer).not.toContain("/smuggled");
+    expect(answer.startsWith("HTTP/1.1 400")).toBe(true);
+  });
+
+  test("frames chunks strictly", async () => {
+    for (const chunk of ["3;\r\nabc\n", "0x3\r\nabc\r\n", "3\nabc\r\n", "-1\r\nabc\r\n", "3\r\nabcd\r\n"]) {
+      const answer = await host.send(
+        "POST /first HTTP/1.1",
+        "Host: h",
+        "Transfer-Encoding: chunked",
+        "",
+        `${chunk}0\r\n\r\n${GET("/smuggled", "Connection: close").join("\r\n")}`,
+      );
+      expect(answer, JSON.stringify(chunk)).not.toMatch(/^HTTP\/1.1 200/);
+      expect(answer).not.toContain("/smuggled");
+    }
+  });
+
+  test("answers no request without a host", async () => {
+    expect(statusOf(await host.send("GET / HTTP/1.1", "Connection: close", "", ""))).toBe(400);
+  });
+
+  test("takes the host of a target in absolute form, and not that of the field", async () => {
+    const seen = bodyOf(
+      await host.send(...["GET http://real/x HTTP/1.1", "Host: other", "Connection: close", "", ""]),
+    );
+    expect(seen.url).toBe("http://real/x");
+    expect(Object.fromEntries(seen.headers)).toMatchObject({ host: "real" });
+  });
+
+  test("answers a head that is too large with 431", async () => {
+    const answer = await host.send(...GET("/", `X-Large: ${"x".repeat(300_000)}`, "Connection: close"));
+    expect(statusOf(answer)).toBe(431);
+  });
+
+  test("takes a head of 128 KiB, for the edge to refuse or not", async () => {
+    const answer = await host.send(...GET("/", `X-Large: ${"x".repeat(128 * 1024)}`, "Connection: close"));
+    expect(statusOf(answer)).toBe(200);
+  });
+
+  test("asks for a body when somebody reads it, and not for one that nobody wants", async () => {
+    const ask = (path: string) =>
+      host.send(
+        `POST ${path} HTTP/1.1`,
+        "Host: h",
+        "Expect: 100-continue",
+        "Content-Length: 3",
+        "Connection: close",
+        "",
+        "abc",
+      );
+    expect(await ask("/read")).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200/);
+    expect(await ask("/unread")).toMatch(/^HTTP\/1.1 401/);
+  });
+
+  test("tells when a client goes away", async () => {
+    const socket = await host.connect();
+    socket.write(GET("/hold").join("\r\n"));
+    socket.end();
+    socket.resetAndDestroy();
+    await host.hears("aborted", "/hold");
+  });
+
+  test("does not read ahead of a client that reads slowly", async () => {
+    const socket = await host.connect();
+    socket.pause().write(GET("/endless").join("\r\n"));
+    await once(socket, "readable");
+    // It has come to a stop when nothing more came for as long as a hundred other requests take.
+    for (let i = 0; i < 100; i++) await host.send(...GET("/echo", "Connection: close"));
+    socket.resetAndDestroy();
+    expect(await host.hears("produced")).toBeLessThan(16 * 1024 * 1024);
+  });
+
+  test("sends a request once, also on a connection that was used before and is closed", async () => {
+    let requests = 0;
+    const server = createTcpServer(socket => {
+      socket
+        .on("error", () => {})
+        .on("data", data => {
+          requests += data.toString().split("POST ").length - 1;
+          if (requests % 2 === 1) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+          else socket.end();
+        });
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const ask = () =>
+      host.send(
+        `POST /up?url=${url} HTTP/1.1`,
+        "Host: h",
+        "Content-Length: 2",
+        "Connection: close",
+        "",
+        "hi",
+      );
+    expect([statusOf(await ask()), statusOf(await ask()), requests]).toEqual([200, 502, 2]);
+    server.close();
+  });
+
+  test.each(["DELETE", "OPTIONS", "POST", "PUT"])(
+    "frames the chunked body of a %s on its way up",
+    async method => {
+      const server = createServer(async (incoming, response) => {
+        const body = Buffer.concat(await incoming.toArray());
+        response.end(`${incoming.method} ${incoming.headers["transfer-encoding"]} ${body}`);
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const head = [
+        `${method} /up?url=${url} HTTP/1.1`,
+        "Host: h",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+      ];
+      expect(await host.send(...head, "", "5", "hello", "0", "", "")).toContain(`${method} chunked hello`);
+      server.closeAllConnections();
+      server.close();
+    },
+  );
+});
+
+describe.each(RUNTIMES)("on %s, a host that is stopped", runtime => {
+  test("answers what has begun, ends what is idle, and takes nothing new", async () => {
+    const host = await Host.start(runtime);
+    try {
+      const [idle, busy] = [await host.connect(), await host.connect()];
+      idle.write(GET("/echo").join("\r\n"));
+      await once(idle, "data");
+      busy.write(GET("/hold").join("\r\n"));
+      const late = await host.connect();
+      late.write(GET("/late").join("\r\n"));
+      await once(late, "data");
+      // The one that is held has been taken when one after it has been answered.
+      await host.send(...GET("/echo", "Connection: close"));
+      const answers = [readAll(idle), readAll(busy)];
+      host.process.kill("SIGTERM");
+      await host.hears("stopping");
+      expect(await answers[0]).toBe("");
+      await expect(fetch(host.url)).rejects.toThrow();
+      host.release();
+      const answer = (await answers[1])!;
+      expect(statusOf(answer)).toBe(200);
+      expect(answer.toLowerCase()).toContain("connection: close");
+      expect(await host.hears("done")).toBe("/late");
+      await host.hears("stopped");
+    } finally {
+      await host.stop();
+    }
+  });
+});
+
+const read = (file: string) => readFileSync(join(folder, file));
+
+/** Asks a host with TLS, over connections of an agent or one of its own. @returns what it has seen. */
+async function askSecurely(host: Host, name?: string, agent: Agent | false = false) {
+  const own = name && { cert: read(`${name}.pem`), key: read(`${name}.key`) };
+  const outgoing = request(host.url, { ca: read("ca.pem"), agent, ...own });
+  outgoing.end();
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  return JSON.parse(Buffer.concat(await response.toArray()).toString());
+}
+
+describe.each(RUNTIMES)("on %s, a host with TLS", runtime => {
+  test("serves, and asks no client for a certificate", async () => {
+    const host = await Host.start(runtime, folder);
+    const seen = await askSecurely(host, "client");
+    expect([seen.url, seen.certificate]).toEqual([`${host.url}`, undefined]);
+    await host.stop();
+  });
+
+  test("says what is wrong with a key that is not the certificate's", async () => {
+    const bad = mkdtempSync(join(folder, "bad-"));
+    copyFileSync(join(folder, "server.pem"), join(bad, "server.pem"));
+    copyFileSync(join(folder, "client.key"), join(bad, "server.key"));
+    await expect(Host.start(runtime, bad)).rejects.toThrow(
+      /the certificate or the key for TLS cannot be used: they do not belong together/,
+    );
+  });
+});
+
+test("Bun, which tells nobody of the certificates of clients, does not serve as if it did", async () => {
+  await expect(Host.start("bun", folder, "ca.pem")).rejects.toThrow(/Bun does not tell of the certificates/);
+});
+
+describe.each(["node", "deno"] as const)("on %s, a host with TLS and an authority for clients", runtime => {
+  let host: Host;
+  beforeAll(async () => {
+    host = await Host.start(runtime, folder, "ca.pem");
+  });
+  afterAll(() => host.stop());
+
+  test("serves clients without a certificate too", async () => {
+    expect((await askSecurely(host)).certificate).toBeUndefined();
+  });
+
+  test("says whose certificate a client has, as OpenSSL writes it", async () => {
+    const subject = openssl("x509", "-in", "client.pem", "-noout", "-subject", "-nameopt", "RFC2253");
+    const der = new X509Certificate(read("client.pem")).raw;
+    const expected = {
+      verified: true,
+      fingerprint: createHash("sha256").update(der).digest("hex"),
+      subject: subject.trimEnd().replace(/^subject=/, ""),
+    };
+    expect((await askSecurely(host, "client")).certificate).toEqual(expected);
+    // A session that is taken up again has the certificate of the one before.
+    const agent = new Agent({ keepAlive: false });
+    for (let i = 0; i < 3; i++) {
+      expect((await askSecurely(host, "client", agent)).certificate).toEqual(expected);
+    }
+  });
+
+  test("says that a certificate is of an authority that is not accepted", async () => {
+    const { certificate } = await askSecurely(host, "stranger");
+    expect(certificate).toMatchObject({ verified: false, subject: "CN=stranger" });
+  });
+
+  test("says that a certificate is no longer in force", async () => {
+    expect((await askSecurely(host, "expired")).certificate).toMatchObject({ verified: false });
+  });
+});

@@ -1,0 +1,82 @@
+// A host without an edge, for tests of what hosts do by themselves: a program that runs on Node, Deno and Bun, serves by
+// their `listen` and answers by path. It tells on stdout, a line each, where it serves and what befalls it.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { ListenOptions, Runtime } from "../../src/hosts/runtime.ts";
+
+const [name, tls, clientCa] = process.argv.slice(2);
+const { runtime }: { runtime: Runtime } = await import(`../../src/hosts/${name}.ts`);
+const tell = (what: object) => console.log(JSON.stringify(what));
+const read = (file: string) => readFileSync(`${tls}/${file}`, "utf8");
+
+/** Resolve when the test says so. */
+const released = Promise.withResolvers<void>();
+process.stdin.on("data", () => released.resolve());
+
+const { platform } = runtime;
+const options: ListenOptions = {
+  host: "127.0.0.1",
+  port: 0,
+  ...(tls && {
+    tls: { cert: read("server.pem"), key: read("server.key"), ...(clientCa && { clientCa: read(clientCa) }) },
+  }),
+  async handle(request, { address, certificate, waitUntil }) {
+    const url = new URL(request.url);
+    request.signal.addEventListener("abort", () => tell({ aborted: url.pathname }));
+    if (url.pathname === "/unread") return platform.respond(null, { status: 401 });
+    if (url.pathname === "/late") waitUntil(released.promise.then(() => tell({ done: url.pathname })));
+    if (url.pathname === "/hold") await released.promise;
+    if (url.pathname === "/endless") {
+      const { readable, writable } = platform.passThrough(undefined);
+      void produce(writable.getWriter());
+      return platform.respond(readable, { status: 200 });
+    }
+    if (url.pathname === "/up") {
+      const upstream = url.searchParams.get("url")!;
+      const { method, headers, body, signal } = request;
+      const sent = platform.send(upstream, { method, headers, body, signal });
+      return sent.then(
+        answer => platform.respond(answer.body, answer),
+        () => platform.respond(null, { status: 502 }),
+      );
+    }
+    const read = await new Response(request.body).arrayBuffer().catch(() => undefined);
+    if (read === undefined) return platform.respond(null, { status: 400 });
+    const body = Buffer.from(read);
+    const seen = {
+      method: request.method,
+      url: request.url,
+      headers: [...request.headers],
+      size: body.length,
+      sha256: createHash("sha256").update(body).digest("hex"),
+      address,
+      certificate,
+    };
+    return platform.respond(new TextEncoder().encode(JSON.stringify(seen)), { status: 200 });
+  },
+};
+const listening = await runtime.listen(options).catch(({ message }: Error) => {
+  tell({ refused: message });
+  return process.exit(1);
+});
+tell({ url: listening.url });
+
+/** Writes until nobody reads it any more, and tells how much that was. */
+async function produce(writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
+  let bytes = 0;
+  try {
+    for (;;) {
+      await writer.write(new Uint8Array(64 * 1024));
+      bytes += 64 * 1024;
+    }
+  } catch {
+    tell({ produced: bytes });
+  }
+}
+
+process.on("SIGTERM", async () => {
+  tell({ stopping: true });
+  await listening.stop();
+  tell({ stopped: true });
+  process.exit(0);
+});
