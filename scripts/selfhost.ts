@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
-import { openKeySet, SECRETS } from "../src/hosts/keys.ts";
+import { LATER_SECRETS, openKeySet, SECRETS } from "../src/hosts/keys.ts";
 import { CONFIG_PATH, type Config, readConfig } from "./config.ts";
 import { bundleWorker } from "./worker.ts";
 
@@ -58,7 +58,7 @@ export function formatConfig({ config, vars, listen, tls, allow }: SelfhostOptio
     ...classes.map(
       ({ name, class_name }) => `(name = ${quote(name)}, durableObjectNamespace = ${quote(class_name)})`,
     ),
-    ...[...SECRETS, ...GIVEN_SECRETS].map(
+    ...[...SECRETS, ...LATER_SECRETS, ...GIVEN_SECRETS].map(
       name => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`,
     ),
   ];

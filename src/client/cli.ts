@@ -5,6 +5,7 @@ import { Run } from "./command.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addFetch } from "./commands/fetch.ts";
+import { addKeys } from "./commands/keys.ts";
 import { addPolicy } from "./commands/policy.ts";
 import { addProof } from "./commands/proof.ts";
 import { addPull } from "./commands/pull.ts";
@@ -61,6 +62,7 @@ function describeProgram(run: Run, version: string): Command {
   addRecords(program, run);
   addTrust(program, run);
   addDoctor(program, run);
+  addKeys(program, run);
   addPolicy(program, run);
   addWitness(program, run);
   return program;

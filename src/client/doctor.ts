@@ -35,7 +35,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
     "two trees contradict each other: find out which copy was altered or restored, put back the one that was anchored, and keep both for whoever investigates",
   missing: "put back what was deleted from the archive or the anchor store, from a copy",
   tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
-  "unknown-key": "put back the signing key that the ledger began with: rotation of keys is not supported yet",
+  "unknown-key":
+    "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys)",
   unavailable: "wait, or see to it that the archive can be reached: it is tried again by itself",
 };
 

@@ -76,6 +76,36 @@ export interface Database {
   transaction<T>(work: () => T): T;
 }
 
+/** What a signing key is for. */
+export type KeyUse = "receipt" | "checkpoint" | "anchor";
+
+/** A signing key, by its public half. */
+export interface KeyView {
+  readonly use: KeyUse;
+  /** 32 bytes in base64url, and its RFC 7638 thumbprint. */
+  readonly key: string;
+  readonly kid: string;
+  /** Until when what it has signed is believed, if it was retired. */
+  readonly until?: string;
+  /** Whether its private half is kept, so that receipts of its time are issued again. */
+  readonly isKept?: true;
+}
+
+/** The keys that an operator has in a folder: those in force first, then those that were retired. */
+export interface KeyStore {
+  /** @returns undefined when there are none. */
+  list(folder: string): Promise<KeyView[] | undefined>;
+  /** Makes a new set. @throws Undecided when there is one. */
+  make(folder: string): Promise<KeyView[]>;
+  /**
+   * Puts a new key in the place of the one in force. @param deployed the keys of the edge that it is for, where that
+   * has its own. @throws Undecided when there is none to be replaced, or the edge has another.
+   */
+  rotate(folder: string, use: KeyUse, until: string, deployed?: readonly KeyView[]): Promise<KeyView[]>;
+  /** Lets go of the private half of the receipt key before. @returns undefined when there is none. */
+  retire(folder: string): Promise<KeyView[] | undefined>;
+}
+
 export interface Platform extends Sender {
   /** The version of the program. */
   readonly version: string;
@@ -111,4 +141,5 @@ export interface Platform extends Sender {
   runWitness(settings: WitnessSettings, ready: (address: WitnessAddress) => Promise<void>): Promise<void>;
   /** Reads the text of a wrangler.toml as the edge would. @throws Error that says what is wrong with it. */
   readPolicy(toml: string): PolicyReading;
+  readonly keys: KeyStore;
 }

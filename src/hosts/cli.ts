@@ -9,6 +9,7 @@ import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
 import type {
   Database,
+  KeyStore,
   Platform,
   WireRequest,
   WireResponse,
@@ -45,7 +46,18 @@ const platform: Platform = {
   send,
   readPolicy,
   runWitness,
+  // Only these need a lock: the other commands start without a database.
+  keys: {
+    list: async (...asked) => (await openKeyStore()).list(...asked),
+    make: async (...asked) => (await openKeyStore()).make(...asked),
+    rotate: async (...asked) => (await openKeyStore()).rotate(...asked),
+    retire: async (...asked) => (await openKeyStore()).retire(...asked),
+  },
 };
+
+async function openKeyStore(): Promise<KeyStore> {
+  return (await import("./keystore.ts")).keyStore;
+}
 
 async function runWitness(
   settings: WitnessSettings,

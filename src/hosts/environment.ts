@@ -39,6 +39,8 @@ export interface Secrets {
   readonly ANCHOR_KEY: string;
   /** The receipt key before, as long as receipts of its time are to be issued again. */
   readonly RECEIPT_KEY_BEFORE?: string;
+  /** What `[[vars.retired_keys]]` says, as JSON: so that it comes with the keys, in one step. Nothing secret. */
+  readonly RETIRED_KEYS?: string;
   readonly OPERATOR_TOKEN_SHA256?: string;
   /** May read the anchor bucket's lock rules, and nothing else. */
   readonly LOCK_API_TOKEN?: string;
@@ -54,6 +56,7 @@ export const SECRET_NAMES = Object.keys({
   CHECKPOINT_KEY: true,
   ANCHOR_KEY: true,
   RECEIPT_KEY_BEFORE: true,
+  RETIRED_KEYS: true,
   OPERATOR_TOKEN_SHA256: true,
   LOCK_API_TOKEN: true,
   ARCHIVE_S3_KEY_ID: true,
@@ -87,7 +90,7 @@ export async function openEnvironment(
   secrets: Secrets,
   sources: Sources = { now: Date.now, random: randomBytes },
 ): Promise<Environment> {
-  const policy = parsePolicy(vars);
+  const policy = parsePolicy(addRetired(vars, secrets));
   const receiptKey = await importSigningKey(secrets.RECEIPT_KEY, "RECEIPT_KEY");
   const checkpointKey = await importSigningKey(secrets.CHECKPOINT_KEY, "CHECKPOINT_KEY");
   const anchorKey = await importSigningKey(secrets.ANCHOR_KEY, "ANCHOR_KEY");
@@ -117,6 +120,26 @@ export async function openEnvironment(
   return {
     ...{ policy, secrets, receiptKey, anchorKey, signerOf, trust, sources },
     ...(receiptKeyBefore && { receiptKeyBefore }),
+  };
+}
+
+/** The vars, with the retired keys that came with the keys in force; what both tell of is told once. */
+function addRetired(vars: unknown, { RETIRED_KEYS: text }: Secrets): unknown {
+  if (!text) return vars;
+  const { retired_keys: listed = [] } = vars as { retired_keys?: unknown };
+  let kept: unknown;
+  try {
+    kept = JSON.parse(text);
+  } catch {
+    throw new Error("RETIRED_KEYS: not JSON");
+  }
+  // Whatever else it may be, the schema of the policy says what is wrong with it.
+  if (!Array.isArray(listed) || !Array.isArray(kept)) return { ...(vars as object), retired_keys: kept };
+  const nameOf = (retired: { use?: unknown; key?: unknown } | null) => `${retired?.use} ${retired?.key}`;
+  const named = new Set(listed.map(nameOf));
+  return {
+    ...(vars as object),
+    retired_keys: [...listed, ...kept.filter(retired => !named.has(nameOf(retired)))],
   };
 }
 

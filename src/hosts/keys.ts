@@ -13,8 +13,15 @@ export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as c
 /** The names of all secrets of the worker. */
 export const SECRETS = [...SIGNING_KEYS, "OPERATOR_TOKEN_SHA256"] as const;
 
+/** The names of what there is besides once keys were replaced: see keystore.ts. */
+export const LATER_SECRETS = ["RECEIPT_KEY_BEFORE", "RETIRED_KEYS"] as const;
+
+/** Where a folder keeps the signing keys: names and values as the worker's secrets have them. */
+export const SECRETS_FILE = "secrets.json";
+
 /** Every secret of the worker: each signing key as JSON text of its JWK, and the token's SHA-256 in hex. */
-export type KeySet = Record<(typeof SECRETS)[number], string>;
+export type KeySet = Record<(typeof SECRETS)[number], string> &
+  Partial<Record<(typeof LATER_SECRETS)[number], string>>;
 
 /** A new private Ed25519 key: the JSON text of a JWK (RFC 8037) with its thumbprint (RFC 7638) as `kid`. */
 export async function makeSigningKey(): Promise<string> {
@@ -35,7 +42,7 @@ export function hashToken(token: string): string {
  * @throws Error that names the file, when it holds no key set.
  */
 export async function openKeySet(folder: string): Promise<KeySet> {
-  const path = join(folder, "secrets.json");
+  const path = join(folder, SECRETS_FILE);
   const keys = parseSigningKeys(
     await readOrMake(path, async () => JSON.stringify(await makeSigningKeys(), null, 2)),
   );

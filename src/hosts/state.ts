@@ -34,7 +34,7 @@ export interface State {
 }
 
 /** What keeps other processes out of a state folder. */
-interface StateLock {
+export interface StateLock {
   release(): void;
 }
 
@@ -100,7 +100,7 @@ export async function openWorkerdState(path: string): Promise<string> {
  * Makes a state folder, if there is none, and keeps it for this process until it ends or lets go.
  * @throws Error that names the folder, when another process has it, or others could write to it.
  */
-async function lockState(path: string): Promise<StateLock> {
+export async function lockState(path: string): Promise<StateLock> {
   await makeFolder(path);
   if ((statSync(path).mode & 0o022) !== 0) {
     throw new Error(`${path} can be written to by others than its owner: chmod go-w ${path}`);

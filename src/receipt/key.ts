@@ -69,8 +69,12 @@ export async function importRetiredKey(x: string, exp: number, what: string): Pr
       found: `${length} bytes`,
     });
   }
-  const jwk = { kty: "OKP", crv: "Ed25519", x };
-  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: "Ed25519", use: "sig", exp };
+  return { kty: "OKP", crv: "Ed25519", x, kid: await thumbprintOf(x), alg: "Ed25519", use: "sig", exp };
+}
+
+/** The RFC 7638 thumbprint of an Ed25519 public key in base64url. */
+export function thumbprintOf(x: string): Promise<string> {
+  return calculateJwkThumbprint({ kty: "OKP", crv: "Ed25519", x });
 }
 
 /** Whether a key was retired: what it has signed may be by somebody who got hold of it since. */

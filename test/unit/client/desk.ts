@@ -2,6 +2,7 @@
 import { runCommandLine } from "../../../src/client/cli.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
 import type { Database, Platform, WitnessSettings } from "../../../src/client/platform.ts";
+import { keyStore } from "../../../src/hosts/keystore.ts";
 import { readPolicy } from "../../../src/hosts/policy.ts";
 import { openSqlite } from "../../../src/hosts/sqlite.ts";
 import type { Send } from "./edge.ts";
@@ -87,6 +88,7 @@ export class Desk {
       },
       send: request => this.send(request),
       readPolicy,
+      keys: keyStore,
       runWitness: async (settings, ready) => {
         this.witness = settings;
         await ready({ url: "http://witness", key: "key" });
