@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import type { Findings, Table } from "./bench/measure.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Findings> }>>> = {
+  audit: () => import("./bench/audit.ts"),
   ledger: () => import("./bench/ledger.ts"),
   proof: () => import("./bench/proof.ts"),
   proxy: () => import("./bench/proxy.ts"),

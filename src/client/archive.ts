@@ -44,7 +44,11 @@ export function openRemoteArchive(sender: Sender, prefix: string, token: string 
 }
 
 /** An archive in a folder, with the same paths. @param holdsEntries whether its entries are to be read. */
-export function openFolderArchive(platform: Platform, folder: string, holdsEntries = true): Archive {
+export function openFolderArchive(
+  platform: Pick<Platform, "listFolder" | "readFile">,
+  folder: string,
+  holdsEntries = true,
+): Archive {
   const listEpochs = async () => {
     const names = (await platform.listFolder(`${folder}/anchors`)) ?? [];
     return new Set(names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number));

@@ -5,30 +5,26 @@
 // next anchor pins. What holds is counted, what does not becomes a problem with a code and a place. An audit that
 // goes on from the state of an earlier one begins with the newest anchor of that, and with the block of entries
 // in which what it pins ends.
-import {
-  type Anchor,
-  type AnchorPayload,
-  digestAnchor,
-  FIRST_ANCHOR_PREV,
-  formatAnchorPath,
-  openAnchor,
-  type Pin,
-} from "../receipt/anchor.ts";
+import { type Anchor, type AnchorPayload, formatAnchorPath, openAnchor } from "../receipt/anchor.ts";
 import { type AuditPromise, parsePromise, verifyPromise } from "../receipt/promise.ts";
 import type { Receipt } from "../receipt/receipt.ts";
-import type { Timestamp } from "../receipt/timestamp.ts";
 import { findLedger, type Trust } from "../receipt/trust.ts";
-import { openTimestamp, verifyEvidence } from "../receipt/verify.ts";
-import { FAULT_CODES, Fault, type FaultCode } from "../tlog/fault.ts";
+import { verifyEvidence } from "../receipt/verify.ts";
+import { FAULT_CODES, type FaultCode } from "../tlog/fault.ts";
+import { AnchorWalk, type TimestampReport } from "./anchors.ts";
 import type { Archive } from "./archive.ts";
 import { AwaitedRecords, type PromiseReport } from "./awaited.ts";
+import type { ClockDifference } from "./clocks.ts";
 import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { describeHolding, type Holding, requireAnchored } from "./holding.ts";
+import type { LedgerReport } from "./ledgerreport.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
+import type { Report } from "./progress.ts";
 import { type Standing, type Stretch, Stretches, standingOf } from "./standing.ts";
 import { formatState, type Known, type OpenedState, openState } from "./state.ts";
+import type { Pause, TimelinePoint } from "./timeline.ts";
 import { AnchorVouching, type Unvouched } from "./unvouched.ts";
-import { type LedgerReport, LedgerWalk } from "./walk.ts";
+import { LedgerWalk } from "./walk.ts";
 
 export interface AuditOptions {
   readonly archive: Archive;
@@ -45,16 +41,13 @@ export interface AuditOptions {
   readonly receipts?: readonly string[];
   /** How many seconds after its receipt an anchor must cover an entry; without it, nothing is wrong with any lag. */
   readonly anchoredWithinS?: number;
-}
-
-/** What the anchors' timestamps say, where there are any. */
-export interface TimestampReport {
-  /** How many are by an authority that the trust document names, and hold. */
-  readonly count: number;
-  /** How many are by authorities that it does not name. */
-  readonly unknown: number;
-  /** The newest of those that hold: its anchor's epoch, the authority's clock, and the authority. */
-  readonly newest?: { readonly epoch: number; readonly time: string; readonly by: string };
+  /** Is told how many entries of a ledger are verified, and of how many. */
+  readonly progress?: Report;
+  /**
+   * Called now and then on the way, while nothing is wrong, with a maker of a state: an audit that is interrupted may be
+   * gone on with from there.
+   */
+  readonly keep?: (make: () => string | undefined) => Promise<void>;
 }
 
 export interface AuditReport {
@@ -69,6 +62,12 @@ export interface AuditReport {
     readonly locks: readonly AnchorPayload["lock"][];
     /** What they have to show, by stretches of anchors that show the same. */
     readonly stretches: readonly Stretch[];
+    /** When they were written: enough of them to draw. */
+    readonly points: readonly TimelinePoint[];
+    /** The longest times between two of them. */
+    readonly pauses: readonly Pause[];
+    /** Where the clocks of anchor writer and timestamping authority were furthest apart; `index` is the epoch. */
+    readonly stamps: readonly ClockDifference[];
   };
   readonly ledgers: readonly LedgerReport[];
   /** What became of the promises that were given. */
@@ -85,18 +84,6 @@ export interface AuditReport {
   /** What a later audit may go on from; only when all that was read is proven. */
   readonly state?: string;
 }
-
-/** How many epochs beyond the newest known anchor are looked for. */
-const PROBE_AHEAD = 16;
-
-/** The last epoch that has a path. */
-const EPOCH_MAX = 9_999_999_999;
-
-/** After so many missing anchors in a row, the rest is not looked for. */
-const GAP_MAX = 100_000;
-
-// Any byte becomes one character; what is not ASCII then opens as no anchor.
-const decoder = new TextDecoder("latin1");
 
 /**
  * Audits an archive.
@@ -118,11 +105,14 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     trust.ledgers.map(ledger => {
       const own = promises.filter(({ header }) => header.origin === ledger.origin);
       const before = knownOf(known, ledger.origin, full);
-      return [ledger.origin, new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own), before)];
+      return [
+        ledger.origin,
+        new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own), before, options.progress),
+      ];
     }),
   );
   const vouching = new AnchorVouching(kept);
-  const { stretches, unnamed } = await walkAll(anchors, walks, trust, findings, vouching);
+  const { stretches, unnamed } = await walkAll(anchors, walks, options, findings, vouching);
   requireQuorum(stretches.list.at(-1), findings);
   const holdings = await coverAll(held, walks);
   const ledgers = [...walks.values()].map(walk => walk.report());
@@ -143,6 +133,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
       ...(anchors.timestamps && { timestamps: anchors.timestamps }),
       locks: anchors.locks,
       stretches: stretches.list,
+      ...anchors.timeline,
     },
     ledgers,
     promises: became,
@@ -159,7 +150,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
 async function walkAll(
   anchors: AnchorWalk,
   walks: ReadonlyMap<string, LedgerWalk>,
-  trust: Trust,
+  { trust, keep }: AuditOptions,
   findings: Findings,
   vouching: AnchorVouching,
 ): Promise<{ stretches: Stretches; unnamed: string[] }> {
@@ -184,6 +175,9 @@ async function walkAll(
       if (walk === undefined) unnamed.add(pin.origin);
       else await walk.checkPin(pin, place);
     }
+    // What a retired key alone has signed is nothing to go on from.
+    if (findings.count === 0 && vouching.unvouched.length === 0)
+      await keep?.(() => progressOf(trust, anchor, walks));
   }
   for (const walk of walks.values()) walk.mark();
   for (const walk of walks.values()) await walk.finish();
@@ -225,6 +219,18 @@ function stateOf(trust: Trust, anchors: AnchorWalk, walks: ReadonlyMap<string, L
   const ledgers = [...walks.values()].map(walk => walk.state()).filter(ledger => ledger !== undefined);
   const anchor = anchors.newestText;
   return formatState({ issuer: trust.issuer, ...(anchor !== undefined && { anchor }), ledgers });
+}
+
+/** What is verified up to an anchor; undefined while something about a ledger is undecided. */
+function progressOf(
+  trust: Trust,
+  anchor: Anchor,
+  walks: ReadonlyMap<string, LedgerWalk>,
+): string | undefined {
+  const ledgers = [...walks.values()].map(walk => walk.stateAtPin());
+  if (ledgers.includes("undecided")) return undefined;
+  const known = ledgers.filter(ledger => typeof ledger === "object");
+  return formatState({ issuer: trust.issuer, anchor: anchor.text, ledgers: known });
 }
 
 async function openReceipt(text: string, i: number, trust: Trust): Promise<Receipt> {
@@ -300,196 +306,4 @@ async function openPromises(texts: readonly string[], trust: Trust): Promise<Aud
     });
   }
   return opened;
-}
-
-/** An anchor that holds. */
-interface AnchorFound {
-  readonly anchor: Anchor;
-  readonly place: Place;
-  /** Whether it names the anchor before it. */
-  readonly chained: boolean;
-  /** Its timestamp, if one of the trusted authorities has made it. */
-  readonly timestamped: Timestamp | undefined;
-}
-
-/** The chain of anchors. */
-class AnchorWalk {
-  readonly #archive: Archive;
-  readonly #trust: Trust;
-  readonly #findings: Findings;
-  readonly #kept: readonly Anchor[];
-  /** The first epoch that is read; those before were verified earlier. */
-  readonly #first: number;
-  /** The epochs that the archive lists, where they are not all read. */
-  #listed: ReadonlySet<number> | undefined;
-  /** The newest epoch that there must be; -1 for none. */
-  #last = -1;
-  /** What the next anchor must name; undefined after one that could not be opened. */
-  #prev: string | undefined;
-  count = 0;
-  /** The newest anchor that holds. */
-  newestText: string | undefined;
-  newest: { readonly epoch: number; readonly time: string } | undefined;
-  timestamps: TimestampReport | undefined;
-  /** The evidence of the locks in the newest of them. */
-  locks: readonly AnchorPayload["lock"][] = [];
-
-  /**
-   * @param kept anchors that the archive must have.
-   * @param first the one of them to begin with, instead of that of epoch 0.
-   */
-  constructor(archive: Archive, trust: Trust, findings: Findings, kept: readonly Anchor[], first?: Anchor) {
-    this.#archive = archive;
-    this.#trust = trust;
-    this.#findings = findings;
-    this.#kept = kept;
-    this.#first = first?.payload.epoch ?? 0;
-    this.#prev = first?.payload.prev ?? FIRST_ANCHOR_PREV;
-  }
-
-  /** Finds the newest anchor. What the archive tells of it is not believed: newer ones are looked for. */
-  async begin(): Promise<void> {
-    const known = this.#kept.map(({ payload }) => payload.epoch);
-    const told = Math.max((await this.#archive.newestEpoch()) ?? -1, ...known);
-    if (this.#first > 0) this.#listed = await this.#archive.listEpochs?.();
-    this.#last = Math.min(told, EPOCH_MAX - PROBE_AHEAD);
-    for (let epoch = this.#last + 1; epoch <= this.#last + PROBE_AHEAD; epoch++) {
-      if ((await this.#get(epoch)) !== undefined) this.#last = epoch;
-    }
-  }
-
-  /** What the newest anchor pins, if it can be opened; it is checked when its turn comes. */
-  async peekNewest(): Promise<readonly Pin[]> {
-    const text = this.#last === -1 ? undefined : await this.#get(this.#last);
-    if (text === undefined) return [];
-    try {
-      return (await openAnchor(text, this.#trust.anchorKeys)).payload.ledgers;
-    } catch (error) {
-      if (error instanceof Fault) return [];
-      throw error;
-    }
-  }
-
-  /** The anchors that hold, in the order of their epochs. */
-  async *read(): AsyncGenerator<AnchorFound> {
-    let epoch = 0;
-    while (epoch <= this.#last) {
-      if (this.#isSettled(epoch)) {
-        epoch++;
-        continue;
-      }
-      const text = await this.#get(epoch);
-      if (text === undefined) {
-        epoch = await this.#skipGap(epoch);
-        continue;
-      }
-      const place = { path: formatAnchorPath(epoch), epoch };
-      if (epoch < this.#first) {
-        await this.#findings.check(place, () => this.#requireKept(text, epoch, place.path));
-        epoch++;
-        continue;
-      }
-      let anchor: Anchor | undefined;
-      await this.#findings.check(place, async () => {
-        anchor = await this.#open(text, epoch, place.path);
-      });
-      const timestamped =
-        anchor?.timestamp === undefined ? undefined : await this.#checkTimestamp(anchor, place);
-      const chained = anchor?.payload.prev === this.#prev;
-      this.#prev = anchor?.digest;
-      if (anchor !== undefined) {
-        this.locks = [anchor.payload.lock, ...(anchor.payload.copies ?? [])];
-        yield { anchor, place, chained, timestamped };
-      }
-      epoch++;
-    }
-  }
-
-  /** Whether nothing needs to be read of an anchor that was verified earlier: it is listed, or there is no list. */
-  #isSettled(epoch: number): boolean {
-    const isKept = this.#kept.some(({ payload }) => payload.epoch === epoch);
-    return epoch < this.#first && !isKept && this.#listed?.has(epoch) !== false;
-  }
-
-  async #open(text: string, epoch: number, path: string): Promise<Anchor> {
-    this.#requireKept(text, epoch, path);
-    const anchor = await openNamed(text, this.#trust, path);
-    const { payload } = anchor;
-    if (payload.iss !== this.#trust.issuer) {
-      const detail = { expected: this.#trust.issuer, found: payload.iss };
-      throw new Fault("wrong-origin", `${path}: is an anchor of another issuer`, detail);
-    }
-    if (payload.epoch !== epoch) {
-      const detail = { expected: `epoch ${epoch}`, found: `epoch ${payload.epoch}` };
-      throw new Fault("broken-anchor-chain", `${path}: is the anchor of another epoch`, detail);
-    }
-    this.count++;
-    this.newest = { epoch, time: payload.time };
-    this.newestText = text;
-    if (this.#prev !== undefined && payload.prev !== this.#prev) {
-      const detail = { expected: this.#prev, found: payload.prev };
-      this.#findings.add(
-        "broken-anchor-chain",
-        { path, epoch },
-        `${path}: does not name the anchor before it`,
-        detail,
-      );
-    }
-    return anchor;
-  }
-
-  /** A timestamp that does not hold is a problem of its own: the anchor stands without it. */
-  async #checkTimestamp(anchor: Anchor, place: Place): Promise<Timestamp | undefined> {
-    let timestamp: Timestamp | undefined;
-    const { count, unknown, newest } = this.timestamps ?? { count: 0, unknown: 0 };
-    this.timestamps = { count, unknown, ...(newest && { newest }) };
-    await this.#findings.check(place, async () => {
-      timestamp = await openTimestamp(anchor, this.#trust).catch(error => {
-        throw located(error, place.path);
-      });
-      this.timestamps =
-        timestamp === undefined
-          ? { count, unknown: unknown + 1, ...(newest && { newest }) }
-          : { count: count + 1, unknown, newest: { epoch: anchor.payload.epoch, ...timestamp } };
-    });
-    return timestamp;
-  }
-
-  #requireKept(text: string, epoch: number, path: string): void {
-    const other = this.#kept.find(kept => kept.payload.epoch === epoch && kept.text !== text);
-    if (other === undefined) return;
-    throw new Fault("forked", `${path}: is another anchor than the one that you kept of this epoch`, {
-      expected: other.digest,
-      found: digestAnchor(text),
-    });
-  }
-
-  /** Reports a run of missing anchors. @returns the next epoch that there is, or one beyond the last. */
-  async #skipGap(first: number): Promise<number> {
-    let next = first + 1;
-    while (next <= this.#last && next - first < GAP_MAX && (await this.#get(next)) === undefined) next++;
-    const isTail = next > this.#last || next - first === GAP_MAX;
-    const last = isTail ? this.#last : next - 1;
-    const path = formatAnchorPath(first);
-    const rest =
-      last === first ? "is not in the archive" : `and all up to epoch ${last} are not in the archive`;
-    this.#findings.add(isTail ? "truncated" : "missing", { path, epoch: first }, `${path}: ${rest}`, {
-      expected: `anchors from epoch 0 to ${this.#last}`,
-    });
-    this.#prev = undefined;
-    return isTail ? this.#last + 1 : next;
-  }
-
-  async #get(epoch: number): Promise<string | undefined> {
-    const bytes = await this.#archive.get(formatAnchorPath(epoch));
-    return bytes && decoder.decode(bytes);
-  }
-}
-
-async function openNamed(text: string, trust: Trust, path: string): Promise<Anchor> {
-  try {
-    return await openAnchor(text, trust.anchorKeys);
-  } catch (error) {
-    throw located(error, path);
-  }
 }

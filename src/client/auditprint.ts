@@ -1,7 +1,10 @@
 // How the report of an audit reads: in lines, and as JSON.
-import type { AuditReport, TimestampReport } from "./audit.ts";
+import type { TimestampReport } from "./anchors.ts";
+import type { AuditReport } from "./audit.ts";
+import type { RunAudit, StateFile } from "./auditing.ts";
 import type { PromiseReport } from "./awaited.ts";
 import type { Holding } from "./holding.ts";
+import type { LedgerReport } from "./ledgerreport.ts";
 import {
   type Answer,
   describeFirst,
@@ -11,25 +14,11 @@ import {
   type Row,
 } from "./print.ts";
 import { describeLock, type Stretch } from "./standing.ts";
-import type { TrustSource } from "./trust.ts";
-import type { LedgerReport } from "./walk.ts";
 
 /** How many exchanges without an ending are listed one by one. */
 const LIST_MAX = 10;
 
-/** The file that an auditor keeps from one audit to the next. */
-export interface StateFile {
-  readonly file: string;
-  /** Whether it was not there yet. */
-  readonly isFirst: boolean;
-}
-
-export function describeAudit(
-  report: AuditReport,
-  archive: string,
-  source: TrustSource,
-  state?: StateFile,
-): Answer {
+export function describeAudit({ report, address: archive, source, state, inputs }: RunAudit): Answer {
   const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
   const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
   const rows: Row[] = [
@@ -65,7 +54,15 @@ export function describeAudit(
       unnamedOrigins,
       ...(report.unvouched.length > 0 && { unvouched: report.unvouched }),
       ...(report.holdings.length > 0 && { receipts: report.holdings }),
-      ...(state && { state: { ...state, isSaved: report.state !== undefined } }),
+      inputs,
+      ...(state && {
+        state: {
+          file: state.file,
+          isFirst: state.isFirst,
+          isResumed: state.isResumed,
+          isSaved: report.state !== undefined,
+        },
+      }),
       problemCount,
       problems: listProblems(problems),
     },
@@ -73,10 +70,12 @@ export function describeAudit(
 }
 
 /** Nobody should take a first audit for one that went on: a mistyped name would hide what the archive has lost. */
-function describeState({ file, isFirst }: StateFile, { state }: AuditReport): string {
-  const begun = isFirst
-    ? `${file} was not there, so nothing was held against an earlier audit`
-    : `went on from ${file}`;
+function describeState({ file, isFirst, isResumed }: StateFile, { state }: AuditReport): string {
+  const begun = isResumed
+    ? `went on with an audit that was interrupted, from ${file}.progress`
+    : isFirst
+      ? `${file} was not there, so nothing was held against an earlier audit`
+      : `went on from ${file}`;
   return `${begun}; ${state === undefined ? "it stays as it was" : "what was proven now is kept there"}`;
 }
 
@@ -112,7 +111,7 @@ function describeUnknown({ anchors, ledgers, problems }: AuditReport): string {
   return `${problems[0]!.fault.message}; the rest holds together. Keys were replaced since your trust document, or somebody else has signed: get a newer document`;
 }
 
-function describeOutcome(report: AuditReport): Row[] {
+export function describeOutcome(report: AuditReport): Row[] {
   const { outcome, problems, promises, holdings, unvouched } = report;
   const first = problems[0];
   if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];

@@ -64,6 +64,11 @@ export class AwaitedRecords {
     }
   }
 
+  /** Whether nothing is awaited: then no entry needs to be shown. */
+  get isEmpty(): boolean {
+    return this.#all.length === 0;
+  }
+
   /** Looks at the entry that stands at `index`. They come in order, each once. */
   see(entry: Entry, index: number): void {
     if (this.#all.length === 0) return;

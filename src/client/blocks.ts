@@ -44,6 +44,11 @@ export class BlockReader {
     this.#loaded = loaded;
   }
 
+  /** How many entries were read. */
+  get loaded(): number {
+    return this.#loaded;
+  }
+
   /**
    * The leaves of block `n` in the tree `target`, which is the largest that was signed. What is wrong with them,
    * or with their entries, becomes a finding.
@@ -52,6 +57,7 @@ export class BlockReader {
   async read(n: number, target: SignedTree, before: Before): Promise<readonly Hash[] | undefined> {
     const tile = tileAt(0, n, target.size)!;
     if (this.#block?.n === n && this.#block.leaves.length === tile.width) return this.#block.leaves;
+    this.#stored.readAhead(n, target.size);
     const [stored, entries] = await Promise.all([
       this.#stored.readHashes(tile, target.size),
       this.#stored.readEntries({ ...tile, level: "entries" }, target.size),
@@ -61,24 +67,24 @@ export class BlockReader {
     if (leaves === undefined) return undefined;
     // An entry that was altered has been reported; what it says is nobody's word.
     const genuine = entries?.map((entry, i) => (equalBytes(computed![i]!, leaves[i]!) ? entry : undefined));
-    await this.#readEntries(tile, genuine ?? [], leaves, before.chain);
+    this.#readEntries(tile, genuine ?? [], leaves, before.chain);
     this.#block = { n, leaves };
     return leaves;
   }
 
   /** Has those entries read that have not been. */
-  async #readEntries(
+  #readEntries(
     tile: Tile,
     entries: readonly (Uint8Array | undefined)[],
     leaves: readonly Hash[],
     chain: Hash,
-  ): Promise<void> {
+  ): void {
     const first = tile.n * TILE_WIDTH;
     const place = this.#stored.place({ ...tile, level: "entries" });
     for (let i = Math.max(0, this.#loaded - first); i < entries.length; i++) {
       const [entry, prev] = [entries[i], i === 0 ? chain : leaves[i - 1]!];
       if (entry !== undefined)
-        await this.#findings.check(place, () => this.#entries!.read(entry, first + i, prev));
+        this.#findings.checkNow(place, () => this.#entries!.read(entry, first + i, prev));
     }
     this.#loaded = Math.max(this.#loaded, first + leaves.length);
   }

@@ -2,12 +2,14 @@
 // before it, and is not older than that one. On the way it keeps the exchanges that have no ending yet.
 import { readErased, readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
-import { isFinal, type Stage } from "../receipt/record.ts";
+import { type Control, isFinal, type Stage } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import type { Hash } from "../tlog/hash.ts";
 import type { AwaitedRecords } from "./awaited.ts";
+import { type ClockDifference, Clocks } from "./clocks.ts";
 import { located } from "./findings.ts";
+import { QuickReader } from "./spelling.ts";
 import type { EntriesState, Start } from "./state.ts";
 
 /** An exchange that began on record and has no ending there. */
@@ -22,12 +24,27 @@ export interface OpenExchange {
 // Any byte becomes one character; what is not ASCII then parses as no entry.
 const decoder = new TextDecoder("latin1");
 
+/** A control record, in which a ledger tells of its own history. */
+export interface ControlNote {
+  readonly index: number;
+  readonly at: string;
+  readonly control: Control;
+}
+
+/** How many control records are kept; the rest are counted. */
+const CONTROL_MAX = 1000;
+
 export class EntryReader {
   readonly #origin: string;
   readonly #awaited: AwaitedRecords;
   readonly #open: Map<string, OpenExchange>;
   readonly #erased: Set<string>;
-  #newestAt: string;
+  readonly #quick: QuickReader;
+  readonly #clocks = new Clocks();
+  /** The newest `at`, in ms of Unix time; -Infinity before the first entry. */
+  #newestMs: number;
+  readonly #control: ControlNote[] = [];
+  #controlCount = 0;
   #count = 0;
   #minimum = 0;
   #pruned: Entry | undefined;
@@ -40,7 +57,8 @@ export class EntryReader {
     const { newestAt = "", erased = [], open = [] } = start?.entries ?? {};
     this.#origin = origin;
     this.#awaited = awaited;
-    this.#newestAt = newestAt;
+    this.#quick = new QuickReader(origin);
+    this.#newestMs = newestAt === "" ? Number.NEGATIVE_INFINITY : Date.parse(newestAt);
     this.#erased = new Set(erased);
     this.#open = new Map(open.map(exchange => [exchange.jti, exchange]));
     if (start?.told !== undefined) this.#readControl(start.told);
@@ -50,7 +68,7 @@ export class EntryReader {
   state(): Omit<EntriesState, "pruned"> {
     const told = this.#pruned?.text;
     return {
-      newestAt: this.#newestAt,
+      newestAt: this.newestAt,
       ...(told !== undefined && { told }),
       erased: [...this.#erased],
       open: this.open,
@@ -64,7 +82,7 @@ export class EntryReader {
 
   /** The newest `at`, or an empty text before the first entry. */
   get newestAt(): string {
-    return this.#newestAt;
+    return formatTime(this.#newestMs);
   }
 
   /** The entry that tells of the highest minimum index, if the ledger has not kept all entries. */
@@ -75,6 +93,16 @@ export class EntryReader {
   /** How many exchanges' private values the ledger says are erased. */
   get erased(): number {
     return this.#erased.size;
+  }
+
+  /** The control records that were read, the first thousand of them, and how many there are. */
+  get control(): { readonly count: number; readonly list: readonly ControlNote[] } {
+    return { count: this.#controlCount, list: this.#control };
+  }
+
+  /** Where the clocks of edge and ledger were furthest apart. */
+  get clocks(): readonly ClockDifference[] {
+    return this.#clocks.furthest;
   }
 
   /** The exchanges that began and did not end, oldest first. */
@@ -90,18 +118,32 @@ export class EntryReader {
    */
   read(bytes: Uint8Array, index: number, prev: Hash): void {
     this.#count++;
+    const quick = this.#quick;
+    if (this.#awaited.isEmpty && quick.read(bytes, index, prev) && quick.at >= this.#newestMs) {
+      this.#newestMs = quick.at;
+      this.#follow(quick, index, quick.at);
+      this.#clocks.add(index, quick.time, quick.at);
+      return;
+    }
     const entry = parseAt(bytes, index);
-    const { at } = entry.header;
-    this.#follow(entry, index);
+    this.#readAtLength(entry, index, prev);
+    quick.learn(entry);
+  }
+
+  #readAtLength(entry: Entry, index: number, prev: Hash): void {
+    const at = Date.parse(entry.header.at);
+    this.#follow(entry.record, index, at);
+    this.#clocks.add(index, Date.parse(entry.record.time), at);
     this.#awaited.see(entry, index);
-    const newestAt = this.#newestAt;
-    if (at > newestAt) this.#newestAt = at;
+    const newest = this.#newestMs;
+    if (at > newest) this.#newestMs = at;
     this.#checkPlace(entry, index, prev);
+    this.#note(entry);
     this.#readControl(entry);
-    if (at >= newestAt) return;
+    if (at >= newest) return;
     throw new Fault("back-dated", `entry ${index}: older than the entry before it`, {
-      expected: `${newestAt} or later`,
-      found: at,
+      expected: `${formatTime(newest)} or later`,
+      found: entry.header.at,
       index,
     });
   }
@@ -128,13 +170,23 @@ export class EntryReader {
     for (const jti of readErased(entry)) this.#erased.add(jti);
   }
 
-  #follow({ header, record }: Entry, index: number): void {
-    const { jti, stage } = record;
-    if (isFinal(stage)) this.#open.delete(jti);
-    else if (stage === "received" || stage === "started") {
-      this.#open.set(jti, { jti, stage, index, at: header.at });
-    }
+  #note({ header: { index, at }, record: { control } }: Entry): void {
+    if (control === undefined) return;
+    if (this.#controlCount++ < CONTROL_MAX) this.#control.push({ index, at, control });
   }
+
+  /** @param exchange its id is made into a text only where that is needed. */
+  #follow(exchange: { readonly jti: string; readonly stage: string }, index: number, at: number): void {
+    const { stage } = exchange;
+    if (stage === "received" || stage === "started") {
+      const { jti } = exchange;
+      this.#open.set(jti, { jti, stage, index, at: formatTime(at) });
+    } else if (this.#open.size > 0 && isFinal(stage)) this.#open.delete(exchange.jti);
+  }
+}
+
+function formatTime(ms: number): string {
+  return Number.isFinite(ms) ? new Date(ms).toISOString() : "";
 }
 
 function parseAt(bytes: Uint8Array, index: number): Entry {

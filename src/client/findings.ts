@@ -40,6 +40,18 @@ export class Findings {
     }
   }
 
+  /** As `check`, of what is not waited for. */
+  checkNow(place: Place, run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#keep(error, place);
+      return false;
+    }
+  }
+
   #keep(fault: Fault, place: Place): void {
     // An object may be read for several reasons; what is wrong with it is one problem.
     if (

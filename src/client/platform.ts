@@ -129,6 +129,8 @@ export interface Platform extends Sender {
   listFolder(path: string): Promise<string[] | undefined>;
   /** Writes a file, whole or not at all. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  /** Removes a file; one that is not there is no failure. */
+  removeFile(path: string): Promise<void>;
   /** All of standard input. */
   readInput(): Promise<Uint8Array>;
   /** Writes to standard output, and to standard error. */

@@ -155,7 +155,7 @@ export function listProblems(problems: readonly Problem[]): Readonly<Record<stri
   }));
 }
 
-function describePlace({ path, ledger, epoch, fault }: Problem): string {
+export function describePlace({ path, ledger, epoch, fault }: Problem): string {
   const parts = [
     path,
     ...(ledger === undefined ? [] : [`ledger ${ledger}`]),

@@ -20,6 +20,8 @@ const EntriesSchema = v.strictObject({
   newestAt: v.union([v.literal(""), Time]),
   /** How many entries are gone whose retention has ended, and the entry in which the ledger tells so. */
   pruned: v.pipe(Count, v.multipleOf(TILE_WIDTH)),
+  /** How many entries have told it; not there when they are those of the checkpoint. */
+  read: v.optional(Count),
   told: v.optional(v.string()),
   /** The exchanges whose private values were erased. */
   erased: v.array(v.string()),

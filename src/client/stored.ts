@@ -10,12 +10,18 @@ import { type Hash, leafHash } from "../tlog/tree.ts";
 import type { Archive } from "./archive.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 
+/** How many blocks of 256 entries are fetched before their turn. */
+const BLOCKS_AHEAD = 4;
+
 export class StoredLedger {
   readonly #name: string;
   readonly #archive: Archive;
   readonly #findings: Findings;
   /** The levels whose objects are missing from some place to the end. */
   readonly #ended = new Set<Tile["level"]>();
+  /** The objects of blocks that come next, and the first block after them. */
+  readonly #ahead = new Map<string, Promise<Uint8Array | undefined>>();
+  #aheadTo = 0;
   /** How many bundles were gone at an earlier audit, from the first on. */
   readonly #goneBefore: number;
   /** The bundles that are gone after those: it is not known yet whether they may be. */
@@ -45,7 +51,26 @@ export class StoredLedger {
   }
 
   get(path: string): Promise<Uint8Array | undefined> {
-    return this.#archive.get(`${this.#name}/${path}`);
+    const ahead = this.#ahead.get(path);
+    this.#ahead.delete(path);
+    return ahead ?? this.#archive.get(`${this.#name}/${path}`);
+  }
+
+  /** Begins to fetch the full blocks from `n` on that will be read next, of the tree of `size`. */
+  readAhead(n: number, size: number): void {
+    const end = Math.min(n + BLOCKS_AHEAD, Math.floor(size / TILE_WIDTH));
+    for (this.#aheadTo = Math.max(this.#aheadTo, n); this.#aheadTo < end; this.#aheadTo++) {
+      this.#fetch({ level: 0, n: this.#aheadTo, width: TILE_WIDTH });
+      if (this.#archive.holdsEntries) this.#fetch({ level: "entries", n: this.#aheadTo, width: TILE_WIDTH });
+    }
+  }
+
+  #fetch(tile: Tile): void {
+    const path = formatTilePath(tile);
+    const object = this.#archive.get(`${this.#name}/${path}`);
+    // A failure is for whoever reads it.
+    object.catch(() => {});
+    this.#ahead.set(path, object);
   }
 
   /** Whether an object is there in just this width. */
@@ -95,6 +120,11 @@ export class StoredLedger {
       }
     }
     return pruned;
+  }
+
+  /** Whether it is known of all bundles that are gone that they may be. */
+  get isSettled(): boolean {
+    return this.#gone.size === 0;
   }
 
   /** Whether a bundle, and every one before it, is not there. */

@@ -7,7 +7,7 @@
 // hash was altered; if not, the leaves were. So one altered object is named, not all that depend on it.
 import type { Pin } from "../receipt/anchor.ts";
 import type { Entry } from "../receipt/entry.ts";
-import { openTrusted, type TrustedLedger } from "../receipt/trust.ts";
+import type { TrustedLedger } from "../receipt/trust.ts";
 import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH, type Tile, tileAt } from "../tlog/tile.ts";
@@ -23,43 +23,18 @@ import {
 import type { Archive } from "./archive.ts";
 import type { AwaitedRecords, PromiseReport } from "./awaited.ts";
 import { BlockReader, type SignedTree } from "./blocks.ts";
-import { EntryReader, type OpenExchange } from "./entries.ts";
+import { EntryReader } from "./entries.ts";
 import { type Findings, located, type Place } from "./findings.ts";
+import type { LedgerReport } from "./ledgerreport.ts";
 import { continues, proveLeaf, tilesOfPrefix } from "./prefix.ts";
+import type { Report } from "./progress.ts";
+import { firstEntry, ignoreFault, type OpenedTree, openTree, requireAtLeast, requireHead } from "./signed.ts";
 import type { Known, LedgerState } from "./state.ts";
 import { StoredLedger } from "./stored.ts";
 import type { Unvouched } from "./unvouched.ts";
 
-export interface LedgerReport {
-  readonly name: string;
-  readonly origin: string;
-  /** The size of the published tree; undefined when no checkpoint of it can be believed. */
-  readonly published: number | undefined;
-  /** The entries before this one were verified by an earlier audit, and not read again. */
-  readonly from: number;
-  /** The largest tree under a signed root that was recomputed equal. */
-  readonly recomputed: number;
-  /** The largest tree under an anchor that was recomputed equal. */
-  readonly anchored: number;
-  /** How many entries were read; undefined when the archive does not give them out. */
-  readonly entries: number | undefined;
-  /** How many entries are gone because their retention has ended, as the ledger itself tells. */
-  readonly pruned: number;
-  /** How many exchanges' private values were erased, as the ledger itself tells. */
-  readonly erased: number;
-  /** When the ledger took its newest entry, where entries were read. */
-  readonly newestAt: string | undefined;
-  /** Exchanges that began and did not end, oldest first. Evidence, but no contradiction. */
-  readonly open: readonly OpenExchange[];
-}
-
 /** How far an archive has an entry: under an anchor, published and under none, or not at all. */
 export type Coverage = "anchored" | "published" | "unpublished";
-
-interface OpenedTree extends SignedTree {
-  /** Whether only retired keys have signed it. */
-  readonly isRetired: boolean;
-}
 
 /** A stored hash that is not the one recomputed. */
 interface Suspect {
@@ -89,6 +64,7 @@ export class LedgerWalk {
   readonly #entries: EntryReader | undefined;
   readonly #blocks: BlockReader;
   readonly #awaited: AwaitedRecords;
+  readonly #progress: Report | undefined;
   /** What an earlier audit has found published. */
   readonly #known: Known | undefined;
   /** The published checkpoint. */
@@ -97,6 +73,7 @@ export class LedgerWalk {
   /** What the newest anchor pins, and what the last one that was checked does. */
   #expected: SignedTree | undefined;
   #pinned: SignedTree | undefined;
+  #pinNote: string | undefined;
   #frontier: Frontier;
   /** The newest leaf that was walked; before the first, what entry 0 names as the one before it. */
   #chain: Hash;
@@ -120,6 +97,7 @@ export class LedgerWalk {
   /**
    * @param awaited what somebody was promised of this ledger.
    * @param known what an earlier audit knows of it.
+   * @param progress is told how many entries are verified, and of how many.
    */
   constructor(
     ledger: TrustedLedger,
@@ -127,12 +105,14 @@ export class LedgerWalk {
     findings: Findings,
     awaited: AwaitedRecords,
     known?: Known,
+    progress?: Report,
   ) {
     const start = known?.start;
     const { frontier = emptyFrontier(), edges = [], head = new Uint8Array(HASH_BYTES) } = start ?? {};
     this.#ledger = ledger;
     this.#findings = findings;
     this.#known = known;
+    this.#progress = progress;
     this.#frontier = frontier;
     this.#edges = edges.map(hashes => [...hashes]);
     this.#chain = head;
@@ -141,7 +121,7 @@ export class LedgerWalk {
     this.#pruned = start?.entries?.pruned ?? 0;
     this.#stored = new StoredLedger(ledger.name, this.#pruned, archive, findings);
     this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin, awaited, start) : undefined;
-    const loaded = start?.entries === undefined ? 0 : known!.tree.size;
+    const loaded = start?.entries === undefined ? 0 : (start.entries.read ?? known!.tree.size);
     this.#blocks = new BlockReader(this.#stored, this.#entries, findings, loaded);
     this.#awaited = awaited;
   }
@@ -182,6 +162,7 @@ export class LedgerWalk {
       const tree = await openTree(pin.checkpoint, this.#ledger, place.path);
       if (!this.#isFurther(tree, place.path)) return;
       this.#pinned = tree;
+      this.#pinNote = pin.checkpoint;
       if (!(await this.#reach(tree, place))) return;
       this.#anchored = tree.size;
       requireHead(pin, this.#chain, place.path);
@@ -190,8 +171,32 @@ export class LedgerWalk {
 
   /** Notes where a later audit may begin: with the block in which the newest anchored tree ends. */
   mark(): void {
+    this.#mark = this.#here();
+  }
+
+  #here(): Pick<LedgerState, "edge" | "head"> {
     const edge = this.#edges.slice(1).map(hashes => hashes.map(encodeBase64url));
-    this.#mark = { edge, head: encodeBase64url(this.#blockEnd) };
+    return { edge, head: encodeBase64url(this.#blockEnd) };
+  }
+
+  /**
+   * What may be gone on from when this audit is interrupted: as if no more were published than the last anchor pins.
+   * That must not be less than what an earlier audit knows.
+   * @returns "none" of a ledger of which nothing is known yet.
+   */
+  stateAtPin(): LedgerState | "none" | "undecided" {
+    const known = this.#known?.tree.size ?? 0;
+    if (this.#pinNote === undefined) return this.#known === undefined ? "none" : "undecided";
+    const isSettled =
+      this.#confirmed === this.#pinned!.size && this.#suspects.length === 0 && this.#stored.isSettled;
+    if (!isSettled || this.#doubt !== undefined || this.#confirmed < known) return "undecided";
+    const entries = this.#entries && {
+      ...this.#entries.state(),
+      pruned: this.#pruned,
+      read: this.#blocks.loaded,
+    };
+    const { origin } = this.#ledger;
+    return { origin, checkpoint: this.#pinNote, ...this.#here(), ...(entries && { entries }) };
   }
 
   /** Checks what is published beyond the last anchor, and settles what is still undecided. */
@@ -280,6 +285,8 @@ export class LedgerWalk {
       erased: this.#entries?.erased ?? 0,
       newestAt: this.#entries?.newestAt,
       open: this.#entries?.open ?? [],
+      control: this.#entries?.control ?? { count: 0, list: [] },
+      clocks: this.#entries?.clocks ?? [],
     };
   }
 
@@ -418,6 +425,7 @@ export class LedgerWalk {
       const leaves = await this.#blocks.read(n, this.#target()!, before);
       if (leaves === undefined) this.#isLost = true;
       else await this.#grow(leaves.slice(this.#frontier.size - n * TILE_WIDTH, size - n * TILE_WIDTH));
+      this.#progress?.(this.#frontier.size, this.#target()!.size);
     }
     return !this.#isLost;
   }
@@ -486,44 +494,4 @@ export class LedgerWalk {
     if (position === -1 || this.#suspects.length >= PENDING_MAX) return;
     this.#suspects.push({ tile, position, recomputed: recomputed[position]!, stored: stored[position]! });
   }
-}
-
-/** Opens a checkpoint of a ledger; a Fault names the object. */
-async function openTree(note: string | Uint8Array, ledger: TrustedLedger, path: string): Promise<OpenedTree> {
-  try {
-    const { checkpoint, isRetired } = await openTrusted(note, ledger);
-    return { ...checkpoint, isRetired };
-  } catch (error) {
-    throw located(error, path);
-  }
-}
-
-/** For what is only looked at in advance: its faults show when its turn comes. */
-function ignoreFault(error: unknown): undefined {
-  if (!(error instanceof Fault)) throw error;
-}
-
-/** @throws Fault `rolled-back` */
-function requireAtLeast({ size }: SignedTree, before: number, was: string, path: string): void {
-  if (size >= before) return;
-  throw new Fault("rolled-back", `${path}: a smaller tree than was ${was} before`, {
-    expected: `at least ${before} entries`,
-    found: `${size} entries`,
-  });
-}
-
-/** @throws Fault `broken-chain` when the chain head of a pin is not the last leaf of its tree. */
-function requireHead({ head, size }: Pin, last: Hash, path: string): void {
-  const expected = encodeBase64url(last);
-  if (head === expected) return;
-  throw new Fault("broken-chain", `${path}: its chain head is not the leaf hash of entry ${size - 1}`, {
-    expected,
-    found: head,
-    index: size - 1,
-  });
-}
-
-/** The index of the first entry below a hash of a tile. */
-function firstEntry({ level, n }: Tile, position: number): number {
-  return (n * TILE_WIDTH + position) * TILE_WIDTH ** (level === "entries" ? 0 : level);
 }

@@ -40,6 +40,10 @@ const platform: Platform = {
   pause,
   listFolder: path => readdir(path).catch(error => absentOr(error, "cannot be listed")),
   writeFile: writeWhole,
+  removeFile: path =>
+    rm(path, { force: true }).catch(error => {
+      throw new Undecided("a file cannot be removed", { found: (error as Error).message });
+    }),
   readInput,
   writeOut: data => write(process.stdout, data),
   writeErr: text => write(process.stderr, text),

@@ -17,10 +17,13 @@ export type Sha256 = (bytes: Uint8Array) => Hash;
 const node = new Uint8Array(1 + 2 * HASH_BYTES);
 node[0] = 0x01;
 
+// As long as most entries are; a longer one gets a buffer of its own.
+const leaf = new Uint8Array(8192);
+
 /** SHA-256(0x00 || entry), the hash of one entry of any length (RFC 6962 section 2.1). */
 export function leafHash(entry: Uint8Array, hash: Sha256 = sha256): Hash {
-  const input = new Uint8Array(1 + entry.length);
-  input[0] = 0x00;
+  const input =
+    entry.length < leaf.length ? leaf.subarray(0, 1 + entry.length) : new Uint8Array(1 + entry.length);
   input.set(entry, 1);
   return hash(input);
 }

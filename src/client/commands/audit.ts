@@ -1,14 +1,15 @@
 // counterfoil audit: recomputes a whole archive.
 import type { Command } from "commander";
-import { audit } from "../audit.ts";
+import { type AuditCommandOptions, runAudit } from "../auditing.ts";
 import { describeAudit } from "../auditprint.ts";
-import { readCapture } from "../capture.ts";
 import { type CommonOptions, collect, examples, parseSeconds, type Run } from "../command.ts";
-import { openArchive, readAnchor, readPromise, receiptOf } from "../input.ts";
-import { Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
 import type { Answer } from "../print.ts";
-import { readNamedFile, readTrust } from "../trust.ts";
+import { formatReport } from "../report.ts";
+
+interface Options extends AuditCommandOptions {
+  readonly report?: string;
+}
 
 export function addAudit(program: Command, run: Run): void {
   program
@@ -47,71 +48,53 @@ export function addAudit(program: Command, run: Run): void {
       "find it wrong when no anchor covers a receipt after so much of the archive's own time",
       parseSeconds,
     )
+    .option("--report <file>", "write the report there too, as one page to hand in (HTML)")
     .option("--json", "the report as JSON")
     .addHelpText(
       "after",
       examples(
         "counterfoil audit https://api.example.com --trust trust.json --token token.txt",
         "counterfoil audit ./archive --trust trust.json --json",
+        "counterfoil audit ./archive --trust trust.json --report report.html",
         "counterfoil audit ./archive --trust trust.json --promise response.txt",
         "counterfoil audit https://api.example.com --trust trust.json --token token.txt --state audit.json",
         "counterfoil audit ./archive --trust trust.json --receipt receipt.jws --anchored-within 3600",
       ),
     )
-    .action((where: string, options: AuditCommandOptions & CommonOptions) =>
+    .action((where: string, options: Options & CommonOptions) =>
       run.answer(options, where, false, platform => auditCommand(platform, where, options)),
     );
 }
 
-export interface AuditCommandOptions {
-  readonly trust?: string;
-  readonly token?: string;
-  /** False when they are not to be read. */
-  readonly entries: boolean;
-  readonly anchor?: string;
-  readonly promise: readonly string[];
-  readonly state?: string;
-  readonly full?: true;
-  readonly receipt: readonly string[];
-  /** In seconds. */
-  readonly anchoredWithin?: number;
-}
-
 /** Audits a running edge or a folder. */
-export async function auditCommand(
-  platform: Platform,
-  where: string,
-  options: AuditCommandOptions,
-): Promise<Answer> {
-  const { archive, address, ownTrust } = await openArchive(platform, where, options.token, options.entries);
-  const source = options.trust === undefined ? await ownTrust() : await readTrust(platform, options.trust);
-  const { anchor, state: file, full, anchoredWithin } = options;
-  const state = file === undefined ? undefined : await readState(platform, file);
-  const promises: string[] = [];
-  for (const name of options.promise) promises.push(await readPromise(platform, name));
-  const report = await audit({
-    ...{ archive, trust: source.trust, promises },
-    receipts: await Promise.all(options.receipt.map(name => readHeldReceipt(platform, name))),
-    ...(anchor !== undefined && { keptAnchor: await readAnchor(platform, anchor) }),
-    ...(state !== undefined && { state }),
-    ...(full && { full }),
-    ...(anchoredWithin !== undefined && { anchoredWithinS: anchoredWithin }),
+async function auditCommand(platform: Platform, where: string, options: Options): Promise<Answer> {
+  const run = await runAudit(platform, where, options);
+  const answer = describeAudit(run);
+  if (options.report === undefined) return answer;
+  const page = formatReport(run, {
+    version: platform.version,
+    made: new Date(platform.now()).toISOString(),
+    command: formatCommand(where, options),
   });
-  if (file === undefined) return describeAudit(report, address, source);
-  if (report.state !== undefined) await platform.writeFile(file, new TextEncoder().encode(report.state));
-  return describeAudit(report, address, source, { file, isFirst: state === undefined });
+  await platform.writeFile(options.report, new TextEncoder().encode(page));
+  return { ...answer, rows: [...answer.rows, ["report", options.report]] };
 }
 
-/** The state of an earlier audit, or undefined when there was none. Bytes that are no UTF-8 are no state either. */
-async function readState(platform: Platform, file: string): Promise<string | undefined> {
-  const bytes = await platform.readFile(file);
-  return bytes && new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+/** The command line that does the same again. */
+function formatCommand(where: string, options: Options): string {
+  const { trust, token, entries, anchor, promise, state, full, receipt, anchoredWithin } = options;
+  const named: (readonly [string, string | undefined])[] = [
+    ...[["--trust", trust] as const, ["--token", token] as const, ["--anchor", anchor] as const],
+    ...promise.map(file => ["--promise", file] as const),
+    ...receipt.map(file => ["--receipt", file] as const),
+    ...[["--state", state] as const, ["--anchored-within", anchoredWithin?.toString()] as const],
+  ];
+  const flags = [...(entries ? [] : ["--no-entries"]), ...(full ? ["--full"] : [])];
+  const given = named.flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
+  return ["counterfoil", "audit", where, ...given, ...flags].map(quote).join(" ");
 }
 
-async function readHeldReceipt(platform: Platform, file: string): Promise<string> {
-  const capture = await readCapture(await readNamedFile(platform, file), file);
-  if (capture.promise === undefined) return receiptOf(capture, file);
-  throw new Undecided(`${file}: a promise says nothing about an archive`, {
-    expected: "a receipt (or --promise, to ask whether it was kept)",
-  });
+/** A word as a shell takes it. */
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -79,6 +79,9 @@ export class Desk {
       writeFile: async (path, bytes) => {
         this.files.set(path, bytes);
       },
+      removeFile: async path => {
+        this.files.delete(path);
+      },
       readInput: async () => this.input,
       writeOut: async data => {
         this.out += typeof data === "string" ? data : new TextDecoder().decode(data);
