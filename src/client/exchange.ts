@@ -174,8 +174,8 @@ async function fetchEnding(
   started: Receipt,
   { seen, headers }: MadeExchange,
 ): Promise<string> {
-  const { jti } = started.entry.record;
-  const url = findReceiptLink(headers, seen.url);
+  const { jti, iss } = started.entry.record;
+  const url = findReceiptLink(headers, seen.url, iss);
   if (url === undefined) {
     const expected = 'a header field Link with rel="audit-receipt", where the final receipt is';
     throw new Undecided("the receipt covers only the beginning of the response", { expected }, "not-covered");
@@ -191,13 +191,14 @@ async function fetchEnding(
   return requireReceipt(new TextDecoder().decode(answer.body), url);
 }
 
-/** The target of the link to the receipt (RFC 8288). Only the API itself: a response must not send its reader anywhere. */
-export function findReceiptLink(headers: Headers, base: string): string | undefined {
+/** The target of the link to the receipt (RFC 8288): at the API or its issuer, for a response must not send its reader anywhere. */
+function findReceiptLink(headers: Headers, base: string, issuer: string): string | undefined {
+  const origins = [base, issuer].map(url => URL.canParse(url) && new URL(url).origin);
   const links = (headers.get("link") ?? "").matchAll(/<([^<>]*)>([^<]*)/g);
   for (const [, target, parameters] of links) {
     if (!/;\s*rel="?audit-receipt"?\s*(?:[;,]|$)/.test(parameters!) || !URL.canParse(target!, base)) continue;
     const url = new URL(target!, base);
-    if (url.origin === new URL(base).origin) return url.href;
+    if (/^https?:$/.test(url.protocol) && origins.includes(url.origin)) return url.href;
   }
   return undefined;
 }

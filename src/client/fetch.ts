@@ -41,7 +41,7 @@ export interface ReceiptOptions {
   readonly sample?: ((request: Request) => boolean) | undefined;
   /** Is told of every exchange that was verified, or was to be. Needed in the modes `report` and `sample`. */
   readonly onReport?: ((report: ExchangeReport) => unknown) | undefined;
-  /** Keeps every receipt, also of exchanges that are not verified, as JSON with `receipt` and `seed`. */
+  /** Keeps every receipt, also of exchanges that are not verified, as JSON with `receipt` (or `promise`) and `seed`. */
   readonly store?: Store | undefined;
   /** In mode `strict`: the largest body that is held back until it is proven, in bytes; 1 MiB when it is left out. */
   readonly holdBytes?: number | undefined;
@@ -66,6 +66,8 @@ const EMPTY: Body = new Uint8Array();
  * - `report`: the response is handed on at once, and `onReport` is told when its body has been read to its end. A body
  *   that nobody reads is not verified.
  * - `sample`: as `report`, for the exchanges that `sample` picks.
+ *
+ * Of a WebSocket (101, on Workers), the upgrade is verified before it is handed on, and not what passes over it.
  *
  * The request asks for no content coding (`accept-encoding: identity`) unless it names one itself: the receipt is for
  * the bytes on the wire, and fetch undoes codings. Redirects are followed as fetch does; the last response is verified.
@@ -141,6 +143,7 @@ class VerifiedExchange {
   async handStrictly(response: Response): Promise<Response> {
     try {
       const receipt = await this.#begin();
+      if (response.status === 101) return response;
       if (response.body === null) {
         await this.#finish(receipt, EMPTY);
         return response;
@@ -172,6 +175,7 @@ class VerifiedExchange {
       this.#settings.waitUntil(work.catch(error => this.#fail(error)));
     };
     inBackground(begun);
+    if (response.status === 101) return response;
     if (response.body === null) {
       inBackground(judge(EMPTY));
       return response;
@@ -253,7 +257,8 @@ class VerifiedExchange {
 
   async #keep(receipt: string): Promise<void> {
     const seed = this.#made.headers.get("audit-receipt-seed");
-    const kept = JSON.stringify({ receipt, ...(seed !== null && { seed }) });
+    const kind = isPromise(receipt) ? "promise" : "receipt";
+    const kept = JSON.stringify({ [kind]: receipt, ...(seed !== null && { seed }) });
     await this.#settings.store?.set(evidenceKey("receipt", receipt), kept);
   }
 

@@ -120,7 +120,7 @@ export interface ExchangeVerdict extends Verdict {
  *
  * @param request as it was sent. If its body was used (send a clone), that is not compared.
  * @param response as fetch gave it, its body not read. It can be read afterwards: a clone is verified. After a
- *   redirect, the last exchange is the one that is verified.
+ *   redirect, the last exchange is the one that is verified. It is read to its end: one that never ends, never answers.
  * @param trust whom to believe.
  * @returns as verifyReceipt, of the receipt of the ending.
  * @throws Fault with the code of what is wrong: `mismatched` when something was altered on its way. Undecided
@@ -143,8 +143,9 @@ export async function verifyExchange(
   options: NetworkOptions = {},
 ): Promise<ExchangeVerdict> {
   requireTrust(trust);
-  if (!(request instanceof Request)) throw wrongInput("a Request", typeof request);
-  if (!(response instanceof Response)) throw wrongInput("a Response", typeof response);
+  // Not by class: a fetch that the caller brings along may bring its own.
+  if (typeof request?.clone !== "function") throw wrongInput("a Request", typeof request);
+  if (typeof response?.clone !== "function") throw wrongInput("a Response", typeof response);
   if (response.bodyUsed) throw wrongInput("a Response whose body was not read", "one that was");
   const body = request.bodyUsed ? undefined : await readBody(request.clone());
   const made = seeExchange({ method: request.method, url: request.url, body }, response);

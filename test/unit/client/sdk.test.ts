@@ -158,7 +158,22 @@ describe("verifyExchange", () => {
     expect(await failureOf(verifyExchange(request, read, trust))).toMatchObject({ code: "wrong-input" });
   });
 
-  test("asks nobody but the API itself for the receipt of an ending", async () => {
+  test("asks the issuer for the receipt of an ending, when the API was reached by another name", async () => {
+    const request = new Request("http://alias.example.com/stream");
+    const response = await fetch(request);
+    const { receipt } = await verifyExchange(request, response, trust, { fetch });
+    expect(receipt.entry.record).toMatchObject({ stage: "complete", req: { host: "alias.example.com" } });
+  });
+
+  test("is undecided of what is neither a request nor a response", async () => {
+    const nothing = undefined as unknown as Request;
+    const ofNothing = verifyExchange(nothing, new Response(), trust);
+    expect(await failureOf(ofNothing)).toMatchObject({ code: "wrong-input" });
+    const without = verifyExchange(new Request(URL_OF), {} as Response, trust);
+    expect(await failureOf(without)).toMatchObject({ code: "wrong-input" });
+  });
+
+  test("asks nobody but the API and its issuer for the receipt of an ending", async () => {
     const request = new Request(`${ISSUER}/stream`);
     const response = await fetch(request);
     await response.clone().text();
