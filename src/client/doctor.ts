@@ -37,6 +37,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
   "unknown-key":
     "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys)",
+  "key-not-valid":
+    "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
   unavailable: "wait, or see to it that the archive can be reached: it is tried again by itself",
 };
 

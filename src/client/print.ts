@@ -1,5 +1,6 @@
 // How an answer looks: aligned lines for people, or one JSON document for programs; both say the same.
 // Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
+import { formatSeconds } from "../receipt/key.ts";
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
@@ -194,4 +195,9 @@ export function escapeText(text: string): string {
 
 function escapeCharacter(character: string): string {
   return `\\u{${character.codePointAt(0)!.toString(16)}}`;
+}
+
+/** When a key was retired, where it was. */
+export function describeEnd(exp: number | undefined): string {
+  return exp === undefined ? "" : `, retired: good for what it signed until ${formatSeconds(exp)}`;
 }

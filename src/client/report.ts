@@ -10,7 +10,7 @@ import type { ClockDifference } from "./clocks.ts";
 import { html, Markup } from "./html.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import { pickDetail } from "./outcome.ts";
-import { describePlace, describeSource } from "./print.ts";
+import { describeEnd, describePlace, describeSource } from "./print.ts";
 import { STYLE } from "./reportstyle.ts";
 import { describeLock } from "./standing.ts";
 import { drawTimeline } from "./timelinedraw.ts";
@@ -249,11 +249,14 @@ function describeTrust({ source }: RunAudit): Markup {
   const rows = [
     ["source", describeSource(source)],
     ["issuer", trust.issuer],
-    ...trust.ledgers.flatMap(({ name, keys }) =>
-      keys.map(key => [`checkpoints of ${name}`, formatVerifierKey(key)]),
+    ...trust.ledgers.flatMap(({ name, keys, retired = [] }) =>
+      [...keys.map(key => ({ key, exp: undefined })), ...retired].map(({ key, exp }) => [
+        `checkpoints of ${name}`,
+        `${formatVerifierKey(key)}${describeEnd(exp)}`,
+      ]),
     ),
-    ...trust.anchorKeys.map(({ kid }) => ["anchors", kid]),
-    ...trust.receiptKeys.map(({ kid }) => ["receipts", kid]),
+    ...trust.anchorKeys.map(({ kid, exp }) => ["anchors", `${kid}${describeEnd(exp)}`]),
+    ...trust.receiptKeys.map(({ kid, exp }) => ["receipts", `${kid}${describeEnd(exp)}`]),
     ...(trust.timestampers ?? []).map(der => [
       "timestamps",
       `certificate of SHA-256 ${encodeBase64(sha256(der))}`,

@@ -34,6 +34,15 @@ interface ListOptions extends CommonOptions {
 export function addKeys(program: Command, run: Run): void {
   const keys = program.command("keys").summary("make, replace and list the keys that an edge signs with");
   keys
+    .command("new")
+    .description("Makes the three signing keys of an edge in a folder that has none. Overwrites nothing.")
+    .requiredOption("--state <folder>", "the folder to keep them in; for its owner alone")
+    .option("--json", "the public halves as JSON")
+    .addHelpText("after", examples("counterfoil keys new --state ./state"))
+    .action((options: FolderOptions) =>
+      run.answer(options, options.state, false, platform => makeKeys(platform, options)),
+    );
+  keys
     .command("list")
     .description("Lists the keys in force and those that were retired: of a state folder, or of an edge.")
     .option("--state <folder>", STATE_HELP)
@@ -48,15 +57,6 @@ export function addKeys(program: Command, run: Run): void {
     )
     .action((options: ListOptions) =>
       run.answer(options, options.state ?? options.url ?? "", false, platform => listKeys(platform, options)),
-    );
-  keys
-    .command("new")
-    .description("Makes the three signing keys of an edge in a folder that has none. Overwrites nothing.")
-    .requiredOption("--state <folder>", "the folder to keep them in; for its owner alone")
-    .option("--json", "the public halves as JSON")
-    .addHelpText("after", examples("counterfoil keys new --state ./state"))
-    .action((options: FolderOptions) =>
-      run.answer(options, options.state, false, platform => makeKeys(platform, options)),
     );
   addRotate(keys, run);
   keys
@@ -95,7 +95,7 @@ function addRotate(keys: Command, run: Run): void {
       "after",
       examples(
         "counterfoil keys rotate receipt --state ./state",
-        "counterfoil keys rotate checkpoint --state ./state --url https://api.example.com",
+        "counterfoil keys rotate checkpoint --state ./keys --url https://api.example.com",
       ),
     )
     .action((use: KeyUse, options: RotateOptions) =>

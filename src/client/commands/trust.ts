@@ -2,12 +2,12 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Command } from "commander";
-import { formatSeconds, type TrustedKey } from "../../receipt/key.ts";
+import type { TrustedKey } from "../../receipt/key.ts";
 import type { Trust } from "../../receipt/trust.ts";
 import { formatVerifierKey } from "../../tlog/note.ts";
 import { type CommonOptions, examples, type Run } from "../command.ts";
 import type { Platform } from "../platform.ts";
-import type { Answer, Row } from "../print.ts";
+import { type Answer, describeEnd, type Row } from "../print.ts";
 import { fetchTrust, type TrustSource } from "../trust.ts";
 
 export function addTrust(program: Command, run: Run): void {
@@ -40,11 +40,6 @@ export async function trustCommand(
 
 function pickKey({ kid, exp }: TrustedKey): { kid: string; exp?: number } {
   return { kid, ...(exp !== undefined && { exp }) };
-}
-
-/** When a key was retired, where it was. */
-function describeEnd(exp: number | undefined): string {
-  return exp === undefined ? "" : `, retired: good for what it signed until ${formatSeconds(exp)}`;
 }
 
 export function describeTrust(trust: Trust, source: TrustSource): Answer {
