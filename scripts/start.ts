@@ -2,21 +2,35 @@
 // comes from wrangler.toml and nowhere else; keys, ledgers and archive are kept in one state folder and
 // survive whatever ends the process. Nothing here needs a network.
 import { once } from "node:events";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, isIPv6 } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { parse, stringify } from "smol-toml";
 import { parsePolicy } from "../src/edge/policy.ts";
-import { openKeySet, operatorTokenPath, readIfPresent, readOrMake } from "../src/hosts/keys.ts";
+import {
+  LATER_SECRETS,
+  openKeySet,
+  operatorTokenPath,
+  readIfPresent,
+  readOrMake,
+  SECRETS,
+} from "../src/hosts/keys.ts";
 import { openWorkerdState } from "../src/hosts/state.ts";
 import { startDemo } from "./demo.ts";
-import type { Workerd } from "./workerd.ts";
+import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
+import { startServe } from "./serve.ts";
+
+/** Known here as well as in config.ts, which loads the platform's tools. */
+const CONFIG_PATH = resolve(import.meta.dirname, "../wrangler.toml");
 
 const USAGE = `Usage: npm start -- [options]
   --port P        serve on this port (8787); 0 is a free one, kept with the state
   --host H        serve on this address (127.0.0.1)
   --upstream URL  pass requests on to this API (a built-in demo)
   --state DIR     keep keys, ledgers and archive here (.counterfoil/<port>)
-  --config FILE   configure it by this file (wrangler.toml)`;
+  --config FILE   configure it by this file (wrangler.toml)
+  --runtime NAME  run it on workerd, node, deno or bun (workerd)`;
 
 interface Settings {
   readonly host: string;
@@ -24,6 +38,18 @@ interface Settings {
   readonly upstream: string | undefined;
   readonly state: string;
   readonly config: string | undefined;
+  readonly runtime: "workerd" | RuntimeName;
+}
+
+/** The edge as it runs, on whatever runtime. */
+interface Edge {
+  readonly pid: number;
+  readonly issuer: string;
+  /** The path that its own URLs begin with. */
+  readonly prefix: string;
+  readonly upstream: string;
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
 }
 
 /** What is wrong, in one sentence, for the one who can put it right. */
@@ -41,6 +67,12 @@ async function orUsage<T>(read: () => T | Promise<T>): Promise<T> {
 async function main(args: string[]): Promise<void> {
   const settings = parseSettings(args);
   if (settings === undefined) return console.log(USAGE);
+  const edge = await (settings.runtime === "workerd" ? onWorkerd : onRuntime)(settings);
+  endTogether(edge, settings.runtime);
+  console.log(formatWelcome(settings, edge));
+}
+
+async function onWorkerd(settings: Settings): Promise<Edge> {
   const storage = await orUsage(() => openWorkerdState(settings.state));
   const issuer = await orUsage(() => claimIssuer(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
@@ -49,7 +81,7 @@ async function main(args: string[]): Promise<void> {
   const config = await orUsage(() => readConfig(settings.config));
   const keys = await orUsage(() => openKeySet(settings.state));
   const upstream = settings.upstream ?? (await startDemo());
-  const vars = localVars(config.vars, issuer.origin, upstream);
+  const vars = localVars(config.vars, issuer.origin, upstream, "none");
   const { prefix } = await orUsage(() => parsePolicy(vars));
   const workerd = await startWorkerd({
     config,
@@ -58,8 +90,34 @@ async function main(args: string[]): Promise<void> {
     port: Number(issuer.port || 80),
     storage,
   });
-  endTogether(workerd);
-  console.log(formatWelcome(settings, issuer.origin, upstream, prefix, workerd.pid));
+  return { ...workerd, issuer: issuer.origin, upstream, prefix };
+}
+
+/** On a runtime that serves by itself: what is different on this machine goes into a configuration beside its state. */
+async function onRuntime(settings: Settings): Promise<Edge> {
+  const { host, runtime, state } = settings;
+  const issuer = await orUsage(() => claimIssuer(settings));
+  const given = await orUsage(async () => parse(await readFile(settings.config ?? CONFIG_PATH, "utf8")).vars);
+  const upstream = settings.upstream ?? (await startDemo());
+  const vars = localVars((given ?? {}) as Record<string, unknown>, issuer.origin, upstream, "peer");
+  const { prefix } = await orUsage(() => parsePolicy(vars));
+  const config = join(state, "wrangler.toml");
+  await mkdir(state, { recursive: true, mode: 0o700 });
+  await writeFile(
+    config,
+    `# Made by npm start from the configuration that it was given.\n${stringify({ vars })}`,
+  );
+  const port = Number(issuer.port || 80);
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOurs(name)));
+  const served = await orUsage(() =>
+    startServe({ runtime: runtime as RuntimeName, config, state, host, port, env }),
+  );
+  return { ...served, issuer: issuer.origin, upstream, prefix };
+}
+
+/** The keys of this edge are those of its state folder, whatever the environment has for another one. */
+function isOurs(name: string): boolean {
+  return [...SECRETS, ...LATER_SECRETS].some(ours => ours === name);
 }
 
 /**
@@ -67,8 +125,11 @@ async function main(args: string[]): Promise<void> {
  * @throws UsageError for whatever is not as `USAGE` says.
  */
 function parseSettings(args: string[]): Settings | undefined {
-  const { port, host, upstream, state, config, help } = parseFlags(args);
+  const { port, host, upstream, state, config, runtime, help } = parseFlags(args);
   if (help) return undefined;
+  if (runtime !== "workerd" && !isRuntime(runtime)) {
+    throw new UsageError(`--runtime: expected workerd, ${RUNTIMES.join(", ")}, found "${runtime}"`);
+  }
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) {
     throw new UsageError(`--port: expected a number from 0 to 65535, found "${port}"`);
   }
@@ -83,7 +144,12 @@ function parseSettings(args: string[]): Settings | undefined {
     upstream,
     state: resolve(state ?? `.counterfoil/${Number(port)}`),
     config,
+    runtime,
   };
+}
+
+function isRuntime(name: string): name is RuntimeName {
+  return (RUNTIMES as readonly string[]).includes(name);
 }
 
 function parseFlags(args: string[]) {
@@ -96,6 +162,7 @@ function parseFlags(args: string[]) {
         upstream: { type: "string" },
         state: { type: "string" },
         config: { type: "string" },
+        runtime: { type: "string", default: "workerd" },
         help: { type: "boolean", short: "h", default: false },
       },
     }).values;
@@ -155,14 +222,19 @@ async function probePort(host: string, port: number): Promise<number> {
 }
 
 /** The vars of wrangler.toml, with the issuer and the first route's upstream of this machine, and no front. */
-function localVars(vars: Record<string, unknown>, issuer: string, upstream: string): Record<string, unknown> {
+function localVars(
+  vars: Record<string, unknown>,
+  issuer: string,
+  upstream: string,
+  client_address: "peer" | "none",
+): Record<string, unknown> {
   const [first, ...others] = Array.isArray(vars.routes) ? vars.routes : [];
   // Nothing here is locked, and no API could tell of it: the anchors say so.
   const { rules_url: _, ...lock } = (vars.lock ?? { retention_days: 1 }) as Record<string, unknown>;
   return {
     ...vars,
     issuer,
-    client_address: "none",
+    client_address,
     lock: { ...lock, local: true },
     routes: [{ ...first, upstream }, ...others],
   };
@@ -174,24 +246,24 @@ function givenSecrets(): Record<string, string> {
   return Object.fromEntries(names.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
-/** Ends this process with workerd: in good order when told to, as a failure when workerd ends by itself. */
-function endTogether(workerd: Workerd): void {
+/** Ends this process with the edge: in good order when told to, as a failure when the edge ends by itself. */
+function endTogether(edge: Edge, runtime: string): void {
   let stopping = false;
   const stop = async () => {
     if (stopping) return;
     stopping = true;
-    await workerd.stop();
+    await edge.stop();
     process.exit(0);
   };
   for (const signal of STOP_SIGNALS) {
     // Miniflare's own listeners would call it a failure.
     process.removeAllListeners(signal).on(signal, stop);
   }
-  workerd.ended.then(how => {
-    // Ctrl-C reaches both processes, in either order.
+  edge.ended.then(how => {
+    // Ctrl-C may reach both processes, in either order.
     if (stopping || STOP_SIGNALS.includes(how)) return stop();
     console.error(
-      `workerd has ended by itself (${how}); what clients were told is kept: start again to go on`,
+      `${runtime} has ended by itself (${how}); what clients were told is kept: start again to go on`,
     );
     process.exit(1);
   });
@@ -200,11 +272,8 @@ function endTogether(workerd: Workerd): void {
 const STOP_SIGNALS: string[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 function formatWelcome(
-  { state, upstream: given }: Settings,
-  issuer: string,
-  upstream: string,
-  prefix: string,
-  pid: number,
+  { state, upstream: given, runtime }: Settings,
+  { issuer, upstream, prefix, pid }: Edge,
 ): string {
   const request = `curl -si ${new URL(given === undefined ? "/hello" : "/", issuer)}`;
   return `
@@ -213,7 +282,7 @@ Counterfoil is at ${issuer}
   upstream        ${upstream}${given === undefined ? " (the built-in demo)" : ""}
   state           ${formatPath(state)}
   operator token  ${formatPath(operatorTokenPath(state))}
-  workerd         process ${pid}
+  ${runtime.padEnd(14)}  process ${pid}
 
 Get a receipt, and check it (in another terminal, in this folder):
 

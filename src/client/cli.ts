@@ -10,6 +10,7 @@ import { addPolicy } from "./commands/policy.ts";
 import { addProof } from "./commands/proof.ts";
 import { addPull } from "./commands/pull.ts";
 import { addRecords } from "./commands/records.ts";
+import { addServe } from "./commands/serve.ts";
 import { addTrust } from "./commands/trust.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWitness } from "./commands/witness.ts";
@@ -64,6 +65,7 @@ function describeProgram(run: Run, version: string): Command {
   addDoctor(program, run);
   addKeys(program, run);
   addPolicy(program, run);
+  addServe(program, run);
   addWitness(program, run);
   return program;
 }

@@ -43,6 +43,38 @@ export interface WitnessAddress {
   readonly key: string;
 }
 
+/** How an edge is to run. */
+export interface EdgeSettings {
+  /** The path of its wrangler.toml. */
+  readonly config: string;
+  /** The folder of all that it keeps, made when it is not there. */
+  readonly state: string;
+  readonly host: string;
+  readonly port: number;
+  /** The paths of PEM files, where it ends TLS itself. */
+  readonly tls?:
+    | { readonly cert: string; readonly key: string; readonly clientCa?: string | undefined }
+    | undefined;
+  /** For how long it still takes requests when it is told to end, and for how long they may take then, in ms. */
+  readonly noticeMs: number;
+  readonly finishMs: number;
+}
+
+/** Where an edge answers. */
+export interface EdgeAddress {
+  readonly url: string;
+  readonly issuer: string;
+  /** The path that its own URLs begin with. */
+  readonly prefix: string;
+  /** What it runs on. */
+  readonly runtime: string;
+  /** What it has taken over from local workerd just now, and where that lies now. */
+  readonly adopted?: {
+    readonly ledgers: readonly { readonly name: string; readonly size: number }[];
+    readonly aside: string;
+  };
+}
+
 /** What would become of a request by a policy. */
 export interface PolicyExplanation {
   /** The routes that do not take it, up to the one that does, and whether by host, path or method. */
@@ -141,6 +173,11 @@ export interface Platform extends Sender {
    * @param ready is told once it answers. @throws Undecided when it cannot begin.
    */
   runWitness(settings: WitnessSettings, ready: (address: WitnessAddress) => Promise<void>): Promise<void>;
+  /**
+   * Runs an edge until this process is told to end, and then until it has ended in good order.
+   * @param ready is told once it answers. @throws Undecided when it cannot begin.
+   */
+  runEdge(settings: EdgeSettings, ready: (address: EdgeAddress) => Promise<void>): Promise<void>;
   /** Reads the text of a wrangler.toml as the edge would. @throws Error that says what is wrong with it. */
   readPolicy(toml: string): PolicyReading;
   readonly keys: KeyStore;

@@ -1,6 +1,5 @@
 // The command line on Node: files, standard streams, and HTTP as it stands on the wire.
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import * as http from "node:http";
 import * as https from "node:https";
@@ -9,6 +8,8 @@ import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
 import type {
   Database,
+  EdgeAddress,
+  EdgeSettings,
   KeyStore,
   Platform,
   WireRequest,
@@ -17,6 +18,7 @@ import type {
   WitnessSettings,
 } from "../client/platform.ts";
 import { readPolicy } from "./policy.ts";
+import { untilToldToEnd } from "./signals.ts";
 
 /** How long to wait for the head of a response, in ms. */
 const HEAD_WAIT_MS = 60_000;
@@ -50,6 +52,7 @@ const platform: Platform = {
   send,
   readPolicy,
   runWitness,
+  runEdge,
   // Only these need a lock: the other commands start without a database.
   keys: {
     list: async (...asked) => (await openKeyStore()).list(...asked),
@@ -58,6 +61,14 @@ const platform: Platform = {
     retire: async (...asked) => (await openKeyStore()).retire(...asked),
   },
 };
+
+async function runEdge(
+  settings: EdgeSettings,
+  ready: (address: EdgeAddress) => Promise<void>,
+): Promise<void> {
+  const { serve } = await withSqlite(() => import("./serve.ts"));
+  await serve(settings, ready);
+}
 
 async function openKeyStore(): Promise<KeyStore> {
   return (await import("./keystore.ts")).keyStore;
@@ -72,7 +83,7 @@ async function runWitness(
   const witness = await startWitness(settings).catch((error: Error) => {
     throw new Undecided("the witness cannot begin", { found: error.message });
   });
-  const told = Promise.race(["SIGINT", "SIGTERM"].map(signal => once(process, signal)));
+  const told = untilToldToEnd();
   await ready(witness);
   await told;
   await witness.stop();

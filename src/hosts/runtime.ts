@@ -40,6 +40,7 @@ export interface Listening {
   /**
    * Takes no new connection and no new request, ends what is idle, and resolves when all requests that had begun were
    * answered and the work of `waitUntil` is done.
+   * @param finishMs after how long what still goes on is broken off; its signals abort with EDGE_STOPPED.
    */
-  stop(): Promise<void>;
+  stop(finishMs: number): Promise<void>;
 }

@@ -24,8 +24,7 @@ const IDLE_MS = 65_000;
 /** How long a client may go on sending a body that nobody reads, once it has its answer, in ms. */
 const LINGER_MS = 5000;
 
-/** How long answers that have begun may take when the server is stopped, and what is to be done behind them, in ms. */
-const DRAIN_MS = 20_000;
+/** How long what is to be done behind the answers may take when the server is stopped, in ms. */
 const WORK_MS = 10_000;
 
 const OPTIONS = {
@@ -53,7 +52,11 @@ export async function listen(options: ListenOptions, sockets: Sockets): Promise<
   });
   const { port: bound } = server.address() as AddressInfo;
   const name = host.includes(":") ? `[${host}]` : host;
-  return { url: `http${tls ? "s" : ""}://${name}:${bound}`, port: bound, stop: () => desk.close() };
+  return {
+    url: `http${tls ? "s" : ""}://${name}:${bound}`,
+    port: bound,
+    stop: finishMs => desk.close(finishMs),
+  };
 }
 
 function createSecure({ cert, key, clientCa }: TlsOptions): Server {
@@ -94,7 +97,7 @@ class Desk {
       .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head));
   }
 
-  async close(): Promise<void> {
+  async close(finishMs: number): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
     const closed = new Promise(resolve => this.#server.once("close", resolve));
@@ -102,7 +105,7 @@ class Desk {
     this.#server.closeIdleConnections();
     // A WebSocket has no end to wait for.
     for (const controller of this.#upgraded.values()) controller.abort(EDGE_STOPPED);
-    await within(DRAIN_MS, Promise.all(this.#exchanges.keys()));
+    await within(finishMs, Promise.all(this.#exchanges.keys()));
     for (const controller of this.#exchanges.values()) controller.abort(EDGE_STOPPED);
     while (this.#work.size > 0) {
       if (!(await within(WORK_MS, Promise.allSettled(this.#work)))) break;

@@ -20,7 +20,7 @@ export interface Copy {
 }
 
 /** Waits until the newest anchor covers `size` entries, pulls all of them, and checks chain, tree and signatures. */
-export async function pullChecked(edge: Edge, size: number): Promise<Copy> {
+export async function pullChecked(edge: Reached, size: number): Promise<Copy> {
   const trust = JSON.parse((await read(edge, "trust")).toString());
   const anchor = await eventually(async () => {
     const { latest } = JSON.parse((await read(edge, "anchors")).toString());

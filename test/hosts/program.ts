@@ -76,7 +76,7 @@ async function produce(writer: WritableStreamDefaultWriter<Uint8Array>): Promise
 
 process.on("SIGTERM", async () => {
   tell({ stopping: true });
-  await listening.stop();
+  await listening.stop(20_000);
   tell({ stopped: true });
   process.exit(0);
 });

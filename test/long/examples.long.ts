@@ -16,6 +16,7 @@ const PROGRAM = join(PROJECT, "src/hosts/counterfoil.mjs");
 /** Examples that cannot run here, each with what does instead. */
 const ELSEWHERE: readonly (readonly [example: RegExp, where: string])[] = [
   [/^counterfoil witness /, "it runs until it is told to end: test/e2e/witness.test.ts"],
+  [/counterfoil(\.mjs)? serve /, "it runs until it is told to end: test/e2e/serve.test.ts"],
   [/--promise response\.txt/, "it needs a response with a promise: test/unit/client/awaited.test.ts"],
 ];
 

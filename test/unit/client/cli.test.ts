@@ -763,6 +763,33 @@ describe("what is printed", () => {
   });
 });
 
+describe("serve", () => {
+  test("runs an edge as it was told to, and says where it answers", async () => {
+    const tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--tls-client-ca", "ca.pem"];
+    expect(
+      await desk.run("serve", "--state", "./state", "--port", "443", "--drain-notice", "5", ...tls),
+    ).toBe(0);
+    expect(desk.edge).toEqual({
+      ...{ config: "wrangler.toml", state: "./state", host: "127.0.0.1", port: 443 },
+      tls: { cert: "cert.pem", key: "key.pem", clientCa: "ca.pem" },
+      ...{ noticeMs: 5000, finishMs: 20_000 },
+    });
+    expect(desk.out).toContain("trust      https://api.example.com/audit/trust\n");
+  });
+
+  test.each([
+    [["serve"], "--state"],
+    [["serve", "--state", "s", "--tls-cert", "c"], "both --tls-cert and --tls-key"],
+    [["serve", "--state", "s", "--tls-client-ca", "c"], "both --tls-cert and --tls-key"],
+    [["serve", "--state", "s", "--port", "70000"], "0 to 65535"],
+    [["serve", "--state", "s", "--drain-wait", "soon"], "seconds"],
+  ])("refuses %j", async (args, reason) => {
+    expect(await desk.run(...args)).toBe(2);
+    expect(desk.err).toContain(reason);
+    expect(desk.edge).toBeUndefined();
+  });
+});
+
 describe("witness", () => {
   const WITNESS = ["witness", "--name", "witness.example/w1", "--state", "./witness"];
 

@@ -1,7 +1,7 @@
 // A person's desk: a platform for the command line whose files and streams are in memory.
 import { runCommandLine } from "../../../src/client/cli.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
-import type { Database, Platform, WitnessSettings } from "../../../src/client/platform.ts";
+import type { Database, EdgeSettings, Platform, WitnessSettings } from "../../../src/client/platform.ts";
 import { keyStore } from "../../../src/hosts/keystore.ts";
 import { readPolicy } from "../../../src/hosts/policy.ts";
 import { openSqlite } from "../../../src/hosts/sqlite.ts";
@@ -23,6 +23,8 @@ export class Desk {
   send: Send;
   /** How the last witness was to run. */
   witness: WitnessSettings | undefined;
+  /** How the last edge was to run. */
+  edge: EdgeSettings | undefined;
   /** What was printed by the last run. */
   out = "";
   err = "";
@@ -92,6 +94,15 @@ export class Desk {
       send: request => this.send(request),
       readPolicy,
       keys: keyStore,
+      runEdge: async (settings, ready) => {
+        this.edge = settings;
+        await ready({
+          url: "http://edge",
+          issuer: "https://api.example.com",
+          prefix: "/audit/",
+          runtime: "x",
+        });
+      },
       runWitness: async (settings, ready) => {
         this.witness = settings;
         await ready({ url: "http://witness", key: "key" });

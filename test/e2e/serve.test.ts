@@ -1,0 +1,185 @@
+// `counterfoil serve` as an operator runs it, on each runtime: receipts that stand in an anchored ledger, an end in good
+// order, one process on a state, and a sentence for whatever it cannot do.
+
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { RUNTIMES } from "../../scripts/runtimes.ts";
+import { type Served, type ServeOptions, startServe } from "../../scripts/serve.ts";
+import { checkReceipt, pullChecked, read } from "./copy.ts";
+import { eventually, send, startUpstream, type Upstream } from "./upstream.ts";
+
+const PREFIX = "/.well-known/audit/";
+
+let folder: string;
+let upstream: Upstream;
+/** The requests that the upstream has not answered yet. */
+const waiting: ServerResponse[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "counterfoil-serve-"));
+  upstream = await startUpstream((request, response) => {
+    if (request.url === "/wait") waiting.push(response);
+    else response.end(JSON.stringify(request.headers));
+  });
+});
+
+afterAll(async () => {
+  upstream.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A configuration with these lines in [vars]. @returns its path. */
+async function configure(name: string, vars: string, tables = ""): Promise<string> {
+  const path = join(folder, `${name}.toml`);
+  await writeFile(
+    path,
+    `[vars]
+issuer = "https://api.example.com"
+${vars}
+[[vars.ledgers]]
+name = "main"
+origin = "api.example.com/audit/main"
+[[vars.routes]]
+name = "all"
+match = "/*"
+upstream = "${upstream.url}"
+ledger = "main"
+${tables}
+[vars.anchor]
+interval_seconds = 1
+`,
+  );
+  return path;
+}
+
+/** Starts an edge, which ends with the test. */
+async function start(
+  options: Omit<ServeOptions, "port">,
+): Promise<Served & { operatorToken(): Promise<string> }> {
+  const served = await startServe({ port: 0, ...options });
+  onTestFinished(() => served.stop());
+  return Object.assign(served, {
+    operatorToken: async () => (await readFile(join(options.state, "operator-token"), "utf8")).trim(),
+  });
+}
+
+/** Whether requests are welcome, by what a balancer sees. */
+async function readiness({ url }: Served): Promise<number> {
+  return (await send(`${url}${PREFIX}ready`)).status;
+}
+
+describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
+  test("gives receipts, keeps others off its state, and ends in good order", async () => {
+    const config = await configure(runtime, 'client_address = "peer"');
+    const state = join(folder, runtime);
+    const edge = await start({ runtime, config, state, args: ["--drain-notice", "1"] });
+    const first = await send(`${edge.url}/hello?who=me`, { headers: { "x-forwarded-for": "6.6.6.6" } });
+    expect(JSON.parse(first.body.toString())).toMatchObject({ "x-forwarded-for": "127.0.0.1" });
+    const authorization = { authorization: `Bearer ${await edge.operatorToken()}` };
+    const kept = await eventually(async () => {
+      const opened = await send(`${edge.url}${PREFIX}private/main/${first.headers["audit-id"]}`, {
+        headers: authorization,
+      });
+      return opened.status === 200 ? JSON.parse(opened.body.toString()) : undefined;
+    });
+    expect(kept.fields).toMatchObject({ client_address: "127.0.0.1", query: "who=me" });
+
+    await expect(startServe({ runtime, config, state, port: 0 })).rejects.toThrow(
+      `another process has the state folder ${state}`,
+    );
+
+    // A request that goes on when it is told to end, and one that comes before it takes no more.
+    const slow = send(`${edge.url}/wait`);
+    await eventually(async () => waiting[0]);
+    const stopped = edge.stop();
+    await eventually(async () => ((await readiness(edge)) === 503 ? true : undefined));
+    const late = await send(`${edge.url}/late`);
+    await eventually(() =>
+      readiness(edge)
+        .then(() => undefined)
+        .catch(() => true),
+    );
+    waiting.pop()!.end("at last");
+    const last = await slow;
+    expect(last.body.toString()).toBe("at last");
+    await stopped;
+    expect(await edge.ended).toBe("exit code 0");
+
+    // What it has told its clients is on record and published, and the next process goes on from there.
+    const next = await start({ runtime, config, state });
+    const after = await send(`${next.url}/again`);
+    // Entry 2 tells that the operator has read the values of the first.
+    const receipts = [first, late, last, after].map(({ headers }) => headers["audit-receipt"] as string);
+    const copy = await pullChecked(next, 6);
+    const { keys } = JSON.parse((await read(next, "jwks.json")).toString());
+    expect(receipts.map(receipt => checkReceipt(receipt, copy, keys))).toEqual([1, 3, 4, 5]);
+  });
+});
+
+describe("counterfoil serve", () => {
+  test("breaks off what goes on after the time that it has to end, and has that on record", async () => {
+    const config = await configure("bounded", 'client_address = "none"');
+    const state = join(folder, "bounded");
+    const edge = await start({ runtime: "node", config, state, args: ["--drain-wait", "1"] });
+    const hanging = send(`${edge.url}/wait`).catch(error => error as Error);
+    await eventually(async () => waiting[0]);
+    await edge.stop();
+    expect(await edge.ended).toBe("exit code 0");
+    await hanging;
+    waiting.pop()!.destroy();
+    const next = await start({ runtime: "node", config, state });
+    const copy = await pullChecked(next, 2);
+    const record = JSON.parse(Buffer.from(copy.entries[1]!.split(".")[1]!, "base64url").toString());
+    expect(record).toMatchObject({ stage: "aborted", error: "the edge was stopped" });
+  });
+
+  test("tells the upstream of the front's word and of the front, where the policy says that there is one", async () => {
+    const config = await configure("front", 'client_address = "x-forwarded-for"\nforwarded = "append"');
+    const edge = await start({ runtime: "node", config, state: join(folder, "front") });
+    const { body } = await send(`${edge.url}/`, { headers: { "x-forwarded-for": "6.6.6.6, 198.51.100.4" } });
+    expect(JSON.parse(body.toString())).toMatchObject({
+      "x-forwarded-for": "6.6.6.6, 198.51.100.4, 127.0.0.1",
+    });
+  });
+
+  const LOCK = "[vars.lock]\nretention_days = 30";
+  const MTLS = '[vars.routes.identity]\n[[vars.routes.identity.methods]]\nby = "mtls"';
+  test.each([
+    [
+      "an address that nobody here can tell",
+      'client_address = "cf-connecting-ip"',
+      "",
+      "vars.client_address",
+    ],
+    [
+      "a lock on a folder",
+      'client_address = "peer"',
+      LOCK,
+      "vars.lock: a folder of this machine locks nothing",
+    ],
+    ["certificates without TLS", 'client_address = "peer"', MTLS, "give --tls-client-ca"],
+    ["an unknown key", 'client_address = "peer"\nledger = 1', "", "vars.ledger"],
+  ])("refuses %s", async (name, vars, tables, reason) => {
+    const config = await configure(name.replaceAll(" ", "-"), vars, tables);
+    const state = join(folder, "refused");
+    await expect(startServe({ runtime: "node", config, state, port: 0 })).rejects.toThrow(reason);
+  });
+
+  test("refuses to go on under another issuer, with half of a set of keys, or without its configuration", async () => {
+    const state = join(folder, "bounded");
+    const config = await configure("other", 'client_address = "none"');
+    await writeFile(config, (await readFile(config, "utf8")).replace("https://api", "https://other"));
+    const options = { runtime: "node", config, state, port: 0 } as const;
+    await expect(startServe(options)).rejects.toThrow(
+      "name https://api.example.com as issuer, the policy names https://other.example.com",
+    );
+    const env = { ...process.env, RECEIPT_KEY: "{}" };
+    await expect(startServe({ ...options, env })).rejects.toThrow("CHECKPOINT_KEY, ANCHOR_KEY is missing");
+    await expect(startServe({ ...options, config: join(folder, "none.toml") })).rejects.toThrow(
+      "the configuration cannot be read",
+    );
+  });
+});
