@@ -62,13 +62,14 @@ async function prepare(line: string): Promise<void> {
   expect(await runLine(line), line).toMatchObject({ code: 0 });
 }
 
-/** The keys that a command about them finds: this edge's, or none where it is to make them. */
+/** The keys that a command about them finds: this edge's, one of them replaced or not, or none where it is to make them. */
 async function layOutKeys(line: string): Promise<void> {
   const state = join(desk, "state");
   await rm(state, { recursive: true, force: true });
   if (!line.includes("--state ./state") || line.includes("keys new")) return;
   await mkdir(state);
   copyFileSync(join(edge.state, "secrets.json"), join(state, "secrets.json"));
+  if (line.includes("keys retire")) await prepare("counterfoil keys rotate receipt --state ./state");
 }
 
 interface Ended {
