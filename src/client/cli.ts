@@ -1,10 +1,12 @@
 // The command line: which commands there are, and how they end. Data that was asked for goes to standard output.
 // The verdict of a command that gives no other data goes there too; that of the others goes to standard error.
-import { Command, CommanderError } from "commander";
-import { Run } from "./command.ts";
+import { Argument, Command, CommanderError } from "commander";
+import { examples, Run } from "./command.ts";
 import { addAudit } from "./commands/audit.ts";
+import { addDisclose } from "./commands/disclose.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addFetch } from "./commands/fetch.ts";
+import { addInspect } from "./commands/inspect.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addPolicy } from "./commands/policy.ts";
 import { addProof } from "./commands/proof.ts";
@@ -13,7 +15,9 @@ import { addRecords } from "./commands/records.ts";
 import { addServe } from "./commands/serve.ts";
 import { addTrust } from "./commands/trust.ts";
 import { addVerify } from "./commands/verify.ts";
+import { addWatch } from "./commands/watch.ts";
 import { addWitness } from "./commands/witness.ts";
+import { formatCompletion, SHELLS, type Shell } from "./completion.ts";
 import { EXIT_CODES } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
 
@@ -59,15 +63,29 @@ function describeProgram(run: Run, version: string): Command {
   addVerify(program, run);
   addProof(program, run);
   addAudit(program, run);
+  addWatch(program, run);
   addPull(program, run);
   addRecords(program, run);
+  addInspect(program, run);
+  addDisclose(program, run);
   addTrust(program, run);
   addDoctor(program, run);
   addKeys(program, run);
   addPolicy(program, run);
   addServe(program, run);
   addWitness(program, run);
+  addCompletion(program, run);
   return program;
+}
+
+function addCompletion(program: Command, run: Run): void {
+  program
+    .command("completion")
+    .summary("print a script that completes this command line in a shell")
+    .description("Prints a script for bash, zsh or fish that completes commands, options and files.")
+    .addArgument(new Argument("<shell>", "whose").choices(SHELLS))
+    .addHelpText("after", examples("counterfoil completion bash"))
+    .action((shell: Shell) => run.write(formatCompletion(program, shell)));
 }
 
 const PROGRAM_EPILOGUE = `
@@ -85,5 +103,6 @@ Exit codes:
   2  could not tell: usage, network, unreadable file, a key that you do not trust, not published yet
 
 Environment:
-  COUNTERFOIL_TOKEN  the operator's bearer token, for audit
-  NO_COLOR           no colours`;
+  COUNTERFOIL_TOKEN    the operator's bearer token, for audit, pull and watch
+  COUNTERFOIL_WEBHOOK  the address that watch tells of trouble
+  NO_COLOR             no colours`;

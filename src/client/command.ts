@@ -21,6 +21,12 @@ export class Run {
     this.#platform = platform;
   }
 
+  /** Writes data, and ends well. */
+  async write(data: string): Promise<void> {
+    await this.#platform.writeOut(data);
+    this.outcome = "proven";
+  }
+
   /** @param hasData whether the command writes other data to standard output. */
   async answer(
     options: CommonOptions,

@@ -4,7 +4,7 @@ import { formatSeconds } from "../receipt/key.ts";
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
-import { FAULT_CODES } from "../tlog/fault.ts";
+import { explain } from "./advice.ts";
 import type { Problem } from "./findings.ts";
 import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
 import type { TrustSource } from "./trust.ts";
@@ -116,7 +116,13 @@ export function describeFailure(failure: Failure, where?: string): Answer {
   if (expected !== undefined) rows.push(["expected", expected]);
   if (found !== undefined) rows.push(["found", found]);
   if (meaning !== undefined) rows.push(["meaning", meaning]);
-  return { outcome, rows, json: { ...failure, ...(where !== undefined && { where }) } };
+  const advice = code === undefined ? undefined : explain(code).advice;
+  if (advice !== undefined) rows.push(["what to do", advice]);
+  return {
+    outcome,
+    rows,
+    json: { ...failure, ...(advice !== undefined && { advice }), ...(where !== undefined && { where }) },
+  };
 }
 
 /** How many further problems are listed one by one. */
@@ -130,7 +136,8 @@ export function describeFirst(outcome: Outcome, problem: Problem): Row[] {
     ["where", describePlace(problem)],
     ...(expected === undefined ? [] : [["expected", expected] as const]),
     ...(found === undefined ? [] : [["found", found] as const]),
-    ["meaning", FAULT_CODES[code]],
+    ["meaning", explain(code).meaning],
+    ["what to do", explain(code).advice],
   ];
 }
 
@@ -151,7 +158,7 @@ export function listProblems(problems: readonly Problem[]): Readonly<Record<stri
     ...place,
     code: fault.code,
     message: fault.message,
-    meaning: FAULT_CODES[fault.code],
+    ...explain(fault.code),
     ...pickDetail(fault),
   }));
 }

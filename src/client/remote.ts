@@ -29,7 +29,7 @@ export async function readUrl(
     headers: [["accept-encoding", "identity"], ...Object.entries(headers)],
     idleMs: IDLE_MS,
   });
-  const body = await gather(response.body, url);
+  const body = await readAll(response.body, url);
   return { status: response.status, headers: response.headers, body };
 }
 
@@ -60,7 +60,8 @@ export function possiblePrefixes(url: URL): string[] {
   return path === "/" ? [defaultPrefix(url)] : [defaultPrefix(url), url.origin + path];
 }
 
-async function gather(chunks: AsyncIterable<Uint8Array>, url: string): Promise<Uint8Array> {
+/** All bytes of a body. @throws Undecided when there are more than any object has that an edge serves. */
+export async function readAll(chunks: AsyncIterable<Uint8Array>, url: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of chunks) {

@@ -2,8 +2,8 @@
 // that was not escaped: what is in an archive was written by others.
 import { sha256 } from "@noble/hashes/sha2.js";
 import { encodeBase64 } from "../tlog/base64.ts";
-import { FAULT_CODES } from "../tlog/fault.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
+import { explain } from "./advice.ts";
 import type { RunAudit } from "./auditing.ts";
 import { describeOutcome } from "./auditprint.ts";
 import type { ClockDifference } from "./clocks.ts";
@@ -129,7 +129,8 @@ function listProblems({ report }: RunAudit): Markup {
 <p class="where">${describePlace(problem)}</p>
 ${expected === undefined ? html`` : html`<p>expected <code>${expected}</code></p>`}
 ${found === undefined ? html`` : html`<p>found <code>${found}</code></p>`}
-<p class="meaning">${FAULT_CODES[fault.code]}</p></li>`;
+<p class="meaning">${explain(fault.code).meaning}</p>
+<p>${explain(fault.code).advice}</p></li>`;
   });
   const rest = problemCount - items.length;
   return section(

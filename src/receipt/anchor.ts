@@ -102,6 +102,25 @@ export function issueAnchor(payload: AnchorPayload, key: SigningKey): Promise<st
  * @throws Fault `malformed`, `too-large`, `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
  */
 export async function openAnchor(text: string, keys: readonly TrustedKey[]): Promise<Anchor> {
+  const { jws, header, payload, payloadText } = readAnchor(text);
+  const key = await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
+  checkPayload(payload);
+  const timestamp = takeTimestamp(payload, payloadText);
+  return { text, payload, key, digest: digestAnchor(text), ...(timestamp && { timestamp }) };
+}
+
+/** Reads an anchor without verifying it. @throws Fault `malformed` or `too-large`. */
+export function parseAnchor(text: string): {
+  readonly header: { readonly alg: string; readonly kid: string };
+  readonly payload: AnchorPayload;
+  readonly digest: string;
+} {
+  const { header, payload } = readAnchor(text);
+  checkPayload(payload);
+  return { header, payload, digest: digestAnchor(text) };
+}
+
+function readAnchor(text: string) {
   if (text.length > ANCHOR_BYTES_MAX) {
     throw new Fault("too-large", "anchor: larger than an anchor may be", { found: `${text.length} bytes` });
   }
@@ -113,10 +132,7 @@ export async function openAnchor(text: string, keys: readonly TrustedKey[]): Pro
   }
   const payloadText = decodeText(payloadPart, "anchor payload");
   const payload = readExactJson(PayloadSchema, payloadText, "anchor payload");
-  const key = await verifyJws(jws, header, keys, payload.time, `anchor ${payload.epoch}`);
-  checkPayload(payload);
-  const timestamp = takeTimestamp(payload, payloadText);
-  return { text, payload, key, digest: digestAnchor(text), ...(timestamp && { timestamp }) };
+  return { jws, header, payload, payloadText };
 }
 
 /** The token, and what it is over: the payload's text with its last member cut off. */

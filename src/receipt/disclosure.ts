@@ -124,7 +124,8 @@ function saltOf(seed: Uint8Array, name: string): string {
   return encodeBase64url(sha256(input).subarray(0, SEED_BYTES));
 }
 
-function parseDisclosure(disclosure: string): Disclosed {
+/** Reads a disclosure, which may open nothing. @throws Fault `malformed`. */
+export function parseDisclosure(disclosure: string): Disclosed {
   let parts: unknown;
   try {
     parts = JSON.parse(decoder.decode(decodeBase64url(disclosure, "disclosure")));
