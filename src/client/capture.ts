@@ -48,10 +48,12 @@ export function requireReceipt(text: string, what: string): string {
   const isReceipt = receipt.startsWith("eyJ");
   const isCutOff = dots < 2 || (dots === 2 && receipt.length - receipt.lastIndexOf(".") < 87);
   if (isReceipt && !isCutOff) return receipt;
-  throw new Undecided(isReceipt ? `${what}: the receipt is cut off` : `${what}: there is no evidence in it`, {
+  const detail = {
     expected: "a receipt, a .tlog-proof, or a response as `curl -si` prints it",
     found: describeText(receipt),
-  });
+  };
+  const trouble = isReceipt ? "the receipt is cut off" : "there is no evidence in it";
+  throw new Undecided(`${what}: ${trouble}`, detail, "wrong-input");
 }
 
 function requireWholeProof(text: string, what: string): string {

@@ -79,8 +79,8 @@ export interface ReceiptEvidence extends Omit<Evidence, "receipt" | "seed"> {
  *   `.tlog-proof` of the same entry; `anchor` and `consistency`: what pins the proof's tree.
  * @returns the rungs that are proven (`signed`, `matched`, `included`, `anchored`, `witnessed`, `timestamped`), the
  *   receipt, and which parts of the exchange were compared.
- * @throws Fault with the code of what is wrong; Undecided `wrong-origin` when the trust is for others, `undecided` when
- *   the receipt is cut off, `wrong-input`.
+ * @throws Fault with the code of what is wrong; Undecided `wrong-origin` when the trust is for others,
+ *   `wrong-input` when there is no receipt, or not a whole one.
  * @see RFC 7515 (the signature), RFC 6962 section 2.1 (inclusion), docs/format.md
  * @example
  * import { createTrust, verifyReceipt } from "counterfoil";

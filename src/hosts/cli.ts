@@ -151,7 +151,8 @@ function write(stream: NodeJS.WriteStream, data: Uint8Array | string): Promise<v
 
 function send({ method, url, headers, body, idleMs }: WireRequest): Promise<WireResponse> {
   return new Promise((resolve, reject) => {
-    const fail = (error: Error) => reject(new Undecided(`no answer from ${url}`, { found: describe(error) }));
+    const fail = (error: Error) =>
+      reject(new Undecided(`no answer from ${url}`, { found: describe(error) }, "no-answer"));
     try {
       const { request } = url.startsWith("https:") ? https : http;
       const outgoing = request(url, { method, timeout: HEAD_WAIT_MS });
@@ -203,9 +204,8 @@ async function* readBody(response: http.IncomingMessage, url: string): AsyncGene
       yield chunk;
     }
   } catch (error) {
-    throw new Undecided(`the response from ${url} broke off`, {
-      found: `${length} bytes, then: ${describe(error as Error)}`,
-    });
+    const found = `${length} bytes, then: ${describe(error as Error)}`;
+    throw new Undecided(`the response from ${url} broke off`, { found }, "no-answer");
   }
 }
 

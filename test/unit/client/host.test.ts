@@ -112,7 +112,7 @@ describe("counterfoil on Node", () => {
   test("cannot tell when the response breaks off, and gives out what came", async () => {
     const { code, out, err } = await run(["fetch", `${url}/broken`, "--trust", "trust.json"]);
     expect([code, out.length]).toEqual([2, 1000]);
-    expect(err).toMatch(/^undecided +the response from \S+ broke off\n.*1000 bytes/m);
+    expect(err).toMatch(/^undecided +no-answer: the response from \S+ broke off\n.*1000 bytes/m);
   });
 
   test("cannot tell when nobody answers", async () => {
