@@ -21,7 +21,13 @@ const USAGE = `Usage: npm run selfhost -- [options]
   --front         a front sets the field that vars.client_address names`;
 
 /** Where the folder has its parts. */
-const [CONFIG, WORKER, OBJECTS, ENVIRONMENT] = ["config.capnp", "worker.js", "objects", "secrets.env"];
+const CONFIG = "config.capnp";
+const WORKER = "worker.js";
+const OBJECTS = "objects";
+export const ENVIRONMENT = "secrets.env";
+
+/** The workerd that is installed here. */
+export const WORKERD = resolve(import.meta.dirname, "../node_modules/workerd/bin/workerd");
 
 /** What workerd takes from its environment. */
 const GIVEN_SECRETS = ["ARCHIVE_S3_KEY_ID", "ARCHIVE_S3_SECRET", "ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"];
@@ -39,11 +45,11 @@ export interface SelfhostOptions {
 
 /** Writes the folder; what its objects store and its keys are left as they are. */
 export async function writeSelfhost(folder: string, options: SelfhostOptions): Promise<void> {
-  await mkdir(join(folder, OBJECTS!), { recursive: true, mode: 0o700 });
-  await writeFile(join(folder, WORKER!), await bundleWorker(options.config.main!));
-  await writeFile(join(folder, CONFIG!), formatConfig(options));
+  await mkdir(join(folder, OBJECTS), { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, WORKER), await bundleWorker(options.config.main!));
+  await writeFile(join(folder, CONFIG), formatConfig(options));
   const keys = Object.entries(await openKeySet(folder)).map(([name, value]) => `${name}='${value}'\n`);
-  await writeFile(join(folder, ENVIRONMENT!), keys.join(""), { mode: 0o600 });
+  await writeFile(join(folder, ENVIRONMENT), keys.join(""), { mode: 0o600 });
 }
 
 /** The configuration of workerd (workerd.capnp in its package). */
@@ -77,20 +83,18 @@ const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
     (name = "internet", network = (allow = [${allow.map(quote).join(", ")}], tlsOptions = (trustBrowserCas = true))),
-    (name = "objects", disk = (path = ${quote(OBJECTS!)}, writable = true)),
+    (name = "objects", disk = (path = ${quote(OBJECTS)}, writable = true)),
   ],
   sockets = [(name = "http", address = ${quote(listen)}, service = "edge", ${protocol})],
 );
 
 const edge :Workerd.Worker = (
-  modules = [(name = "worker.js", esModule = embed ${quote(WORKER!)})],
+  modules = [(name = "worker.js", esModule = embed ${quote(WORKER)})],
   compatibilityDate = ${quote(config.compatibility_date!)},
   compatibilityFlags = [${config.compatibility_flags.map(quote).join(", ")}],
-  bindings = [
-    ${bindings.join(",\n    ")},
+  bindings = [${bindings.map(line => `\n    ${line},`).join("")}
   ],
-  durableObjectNamespaces = [
-    ${namespaces.join(",\n    ")},
+  durableObjectNamespaces = [${namespaces.map(line => `\n    ${line},`).join("")}
   ],
   durableObjectStorage = (localDisk = "objects"),
 );

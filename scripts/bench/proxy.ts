@@ -3,17 +3,18 @@
 // at all, which says how much the load generator and the upstream could do. They take turns under the same load.
 // Each is a process of its own, and workerd runs all of a worker on one thread: on a machine with few cores the
 // others share what is left, so the processor time of workerd is counted too, where the system tells it.
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { openKeySet } from "../../src/hosts/keys.ts";
+import { parseEnv } from "node:util";
 import { parseSeed } from "../../src/receipt/disclosure.ts";
 import { parseTrust, type Trust } from "../../src/receipt/trust.ts";
 import { verifyEvidence } from "../../src/receipt/verify.ts";
 import { type Config, readConfig } from "../config.ts";
-import { findPort, startWorkerd, type Workerd } from "../workerd.ts";
+import { ENVIRONMENT, WORKERD, writeSelfhost } from "../selfhost.ts";
+import { findPort } from "../workerd.ts";
 import { describeMachine, type Findings, median, round3 } from "./measure.ts";
 import { ANSWER, HOST, makeExchange, type Outcome, type Sample, type Turn } from "./proxy/exchanges.ts";
 
@@ -43,17 +44,22 @@ export async function run(): Promise<Findings> {
   const folder = await mkdtemp(join(STATE, "bench-"));
   const ending: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true })];
   try {
-    const upstream = startProcess("upstream.ts");
+    const upstream = startProcess("proxy/upstream.ts");
     ending.push(() => upstream.disconnect());
     const [port] = (await once(upstream, "message")) as [number];
-    const load = startProcess("load.ts");
+    const load = startProcess("proxy/load.ts");
     ending.push(() => load.disconnect());
     const direct = { ...subjectOf(`http://${HOST}:${port}`), check: requireNoFailure };
     const bare = await startBare(direct.url, folder);
     ending.push(bare.stop);
-    const receipted = await startReceipted(direct.url, join(folder, "receipted"), 30);
+    const buckets = [
+      startProcess("../../test/s3process.ts"),
+      startProcess("../../test/s3process.ts"),
+    ] as const;
+    ending.push(() => buckets.forEach(each => void each.disconnect()));
+    const receipted = await startReceipted(direct.url, join(folder, "receipted"), buckets[0], 30);
     ending.push(receipted.stop);
-    const vaultless = await startReceipted(direct.url, join(folder, "vaultless"), 0);
+    const vaultless = await startReceipted(direct.url, join(folder, "vaultless"), buckets[1], 0);
     ending.push(vaultless.stop);
     return describe(await takeTurns(load, { bare, receipted, vaultless, direct }));
   } finally {
@@ -62,54 +68,72 @@ export async function run(): Promise<Findings> {
 }
 
 function startProcess(file: string): ChildProcess {
-  return fork(join(import.meta.dirname, "proxy", file));
+  return fork(join(import.meta.dirname, file));
 }
 
 async function startBare(upstream: string, folder: string) {
   const main = join(import.meta.dirname, "proxy/passthrough.js");
-  const config = { ...readConfig(), main, durable_objects: { bindings: [] }, r2_buckets: [], migrations: [] };
-  const { url, workerd } = await startWorker(config, join(folder, "bare"), upstream, () => ({
+  const config = { ...readConfig(), main, durable_objects: { bindings: [] } };
+  const { url, pid, stop } = await startWorker(config, join(folder, "bare"), () => ({
     UPSTREAM_URL: upstream,
   }));
-  return { ...subjectOf(url, workerd.pid), check: requireNoFailure, stop: workerd.stop };
+  return { ...subjectOf(url, pid), check: requireNoFailure, stop };
 }
 
 /** @param retention for how many days the vault keeps private values; 0 is no vault. */
-async function startReceipted(upstream: string, folder: string, retention: number) {
-  const config = { ...readConfig(), main: join(import.meta.dirname, "proxy/receipted.js") };
-  const keys = await openKeySet(folder);
+async function startReceipted(upstream: string, folder: string, buckets: ChildProcess, retention: number) {
+  const [[archive, anchors]] = (await once(buckets, "message")) as [[string, string]];
+  const config = readConfig();
   const { prefix } = config.vars as { prefix: string };
-  const { url, workerd } = await startWorker(config, join(folder, "storage"), upstream, issuer => ({
+  const { url, pid, stop } = await startWorker(config, folder, issuer => ({
     issuer,
     client_address: "cf-connecting-ip",
     vault: { retention_days: retention },
     ledgers: [{ name: "main", origin: "localhost/audit/main" }],
     routes: [{ name: "all", match: "/*", upstream, ledger: "main" }],
-    ...keys,
+    archive: { s3: { url: archive } },
+    anchor: { s3: { url: anchors, retention_days: 1, role: "store" } },
   }));
   const trust = parseTrust(await read(`${url}${prefix}trust`));
   return {
-    ...subjectOf(url, workerd.pid),
+    ...subjectOf(url, pid),
     settle: () => untilPublished(`${url}${prefix}health`),
     check: (outcome: Outcome) => requireReceipts(outcome, url, trust),
-    stop: workerd.stop,
+    stop,
   };
 }
 
-async function startWorker(
-  config: Config,
-  storage: string,
-  upstream: string,
-  bindings: (url: string) => Record<string, unknown>,
-): Promise<{ url: string; workerd: Workerd }> {
-  const port = await findPort(HOST);
-  const url = `http://${HOST}:${port}`;
-  const servers = { UPSTREAM: new URL(upstream).host };
-  return {
-    url,
-    workerd: await startWorkerd({ config, bindings: bindings(url), servers, host: HOST, port, storage }),
+/** A plain workerd on a folder as `npm run selfhost` writes it; returns when it serves. */
+async function startWorker(config: Config, folder: string, varsOf: (url: string) => Record<string, unknown>) {
+  const listen = `${HOST}:${await findPort(HOST)}`;
+  const url = `http://${listen}`;
+  await writeSelfhost(folder, { config, vars: varsOf(url), listen, allow: ["private"] });
+  const keys = parseEnv(await readFile(join(folder, ENVIRONMENT), "utf8")) as NodeJS.ProcessEnv;
+  const workerd = spawn(WORKERD, ["serve", "config.capnp"], {
+    cwd: folder,
+    env: { ...keys, ...BUCKET_KEYS },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const ended = once(workerd, "exit");
+  const stop = async () => {
+    workerd.kill();
+    await ended;
   };
+  for (;;) {
+    const answer = await Promise.race([fetch(url).catch(() => undefined), ended.then(() => "ended")]);
+    if (answer === "ended") throw new Error(`workerd has ended: ${folder}`);
+    if (answer !== undefined) return { url, pid: workerd.pid, stop };
+    await wait(50);
+  }
 }
+
+/** What the stand-ins for buckets are signed to, which check no signature. */
+const BUCKET_KEYS = {
+  ARCHIVE_S3_KEY_ID: "AK",
+  ARCHIVE_S3_SECRET: "SK",
+  ANCHOR_S3_KEY_ID: "AK",
+  ANCHOR_S3_SECRET: "SK",
+};
 
 function subjectOf(url: string, pid?: number): Omit<Subject, "check"> {
   return { url, cpuSeconds: () => readCpuSeconds(pid), settle: async () => {} };
@@ -215,7 +239,8 @@ function describe(turns: Record<keyof typeof NAMES, Measured[]>): Findings {
   const what =
     `${CONNECTIONS} connections, ${ROUNDS} rounds of ${TURN_MS} ms each, medians of the rounds; half GET, half POST ` +
     `of 250 bytes, answers of 1 KiB; no failure, ${samples} receipts verified against their exchange; every record is ` +
-    "durable before its answer: the Durable Object's SQLite on disk, one fsync for each batch; CPU is workerd's " +
+    "durable before its answer: the Durable Object's SQLite on disk, one fsync for each batch; what is published goes to a " +
+    "stand-in for S3 in a process of its own, which keeps it in memory; CPU is workerd's " +
     "processor time per exchange, with what is published of it; it suffers less from other programs";
   return { bench: "proxy", machine: describeMachine(), tables: [{ what, rows }] };
 }

@@ -2,7 +2,7 @@
 export default {
   fetch(request, env) {
     const { pathname, search } = new URL(request.url);
-    return env.UPSTREAM.fetch(new Request(`${env.UPSTREAM_URL}${pathname}${search}`, request), {
+    return fetch(new Request(`${env.UPSTREAM_URL}${pathname}${search}`, request), {
       redirect: "manual",
     });
   },
