@@ -1,5 +1,7 @@
 // Admission: whether a request is let in, and by which route; everything that can be told from its head and the policy
 // alone. On doubt it is refused, and what is refused is on record like any other exchange.
+import type { Head } from "./head.ts";
+import { once } from "./once.ts";
 import { isReserved, normalizePath, readPath } from "./path.ts";
 import type { Policy, Route } from "./policy.ts";
 import { findRoute, upstreamUrl } from "./route.ts";
@@ -25,22 +27,23 @@ const END_TO_END =
   /^(authorization|cookie|host|content-.*|cache-control|if-.*|range|origin|accept.*|date|vary|via|forwarded|x-forwarded-.*|x-real-ip|cf-.*|cdn-loop|traceparent|tracestate|signature.*|audit-.*)$/;
 
 /** Whether a request is for Counterfoil itself: its reserved prefix, spelled as it is. */
-export function isOwn(request: Request, { prefix }: Policy): boolean {
-  return hasPlainHost(request) && new URL(request.url).pathname.startsWith(prefix);
+export function isOwn(head: Head, { prefix }: Policy): boolean {
+  return head.url?.pathname.startsWith(prefix) === true && hasPlainHost(head, head.url);
 }
 
 /** Lets a request in, or says why not. */
-export function admit(request: Request, policy: Policy): Admission {
-  const early = judgeHost(request) ?? judgeSize(request, policy) ?? judgeFields(request, policy);
+export function admit(head: Head, policy: Policy): Admission {
+  const { method, url } = head;
+  if (url === null || !hasPlainHost(head, url)) return { route: undefined, refusal: ODD_HOST };
+  const early = judgeSize(head, policy) ?? judgeFields(head, policy);
   if (early !== undefined) return { route: undefined, refusal: early };
-  const url = new URL(request.url);
   if (isReserved(url.pathname, policy.prefix)) {
     return { route: undefined, refusal: reject(404, `spell the reserved prefix as ${policy.prefix}`) };
   }
-  const found = findRoute(policy, request.method, url);
+  const found = findRoute(policy, method, url);
   if (found.route === undefined) return { route: undefined, refusal: NO_ROUTE[found.why] };
   const { route } = found;
-  const refusal = judgeTarget(route, url, policy) ?? judgeBody(request, route);
+  const refusal = judgeTarget(route, url, policy) ?? judgeBody(head, route);
   return refusal === undefined ? { route } : { route, refusal };
 }
 
@@ -70,43 +73,34 @@ function reject(status: number, error: string): Refusal {
   return { stage: "rejected", status, title: TITLES[status]!, error };
 }
 
-function judgeHost(request: Request): Refusal | undefined {
-  if (hasPlainHost(request)) return undefined;
-  return reject(400, "the Host field must be a host and at most a port, as in the URL");
-}
+const ODD_HOST = reject(400, "the Host field must be a host and at most a port, as in the URL");
 
 /** Some platforms make the URL of whatever the Host field says; a path or a user in it would move the route. */
-function hasPlainHost(request: Request): boolean {
-  const url = URL.parse(request.url);
-  if (url === null || url.username !== "" || url.password !== "") return false;
-  const host = request.headers.get("host");
-  return (
-    host === null || (URL.parse(`${url.protocol}//${host}/`)?.host === url.host && !/[/?#@\\]/.test(host))
-  );
+function hasPlainHost({ headers }: Head, url: URL): boolean {
+  if (url.username !== "" || url.password !== "") return false;
+  const host = headers.get("host");
+  if (host === null || host === url.host) return true;
+  return !/[/?#@\\]/.test(host) && URL.parse(`${url.protocol}//${host}/`)?.host === url.host;
 }
 
-function judgeSize({ url, headers }: Request, { limits }: Policy): Refusal | undefined {
-  if (url.length > limits.url_bytes) {
+function judgeSize({ target, fields }: Head, { limits }: Policy): Refusal | undefined {
+  if (target.length > limits.url_bytes) {
     return reject(414, `the URL is longer than the ${limits.url_bytes} bytes that are allowed`);
   }
   let bytes = 0;
-  let count = 0;
-  for (const [name, value] of headers) {
-    bytes += name.length + value.length + ": \r\n".length;
-    count++;
-  }
+  for (const [name, value] of fields) bytes += name.length + value.length + ": \r\n".length;
   if (bytes > limits.header_bytes) {
     return reject(431, `the header fields are longer than the ${limits.header_bytes} bytes that are allowed`);
   }
-  if (count > limits.header_count) {
+  if (fields.length > limits.header_count) {
     return reject(431, `there are more than the ${limits.header_count} header fields that are allowed`);
   }
   return undefined;
 }
 
 /** Shapes by which two servers in a row could come to see different requests, and loops. */
-function judgeFields({ headers, method, body }: Request, policy: Policy): Refusal | undefined {
-  for (const [name, value] of headers) {
+function judgeFields({ headers, fields, method, hasBody }: Head, policy: Policy): Refusal | undefined {
+  for (const [name, value] of fields) {
     if (/[\0\r\n]/.test(value)) return reject(400, "a header field has a line break or NUL in its value");
     if (/^(content_length|transfer_encoding)$/i.test(name)) {
       return reject(400, `the field ${name} could be taken for another that says how long the body is`);
@@ -124,7 +118,7 @@ function judgeFields({ headers, method, body }: Request, policy: Policy): Refusa
     return reject(400, "a request has either Content-Length or Transfer-Encoding");
   }
   // Some clients announce that there is no body, and some platforms make an empty one of that.
-  if (body !== null && isBodiless(method) && length !== "0") {
+  if (hasBody && isBodiless(method) && length !== "0") {
     return reject(400, `a ${method} request with a body cannot be passed on`);
   }
   for (const name of (headers.get("connection") ?? "").toLowerCase().split(",")) {
@@ -148,22 +142,27 @@ function namesLoop(headers: Headers, policy: Policy): boolean {
 }
 
 /** What the edge calls itself in CDN-Loop (RFC 8586 section 2): its issuer's host. */
-export function loopName({ issuer }: Policy): string {
-  return new URL(issuer).host;
-}
+export const loopName = once(({ issuer }: Policy) => new URL(issuer).host);
 
 /** Rewriting must not make a path that could never have been asked for, nor one outside the upstream's own. */
 function judgeTarget(route: Route, url: URL, { prefix }: Policy): Refusal | undefined {
+  const base = basePathOf(route);
+  // A path that goes up as it came is judged already.
+  if (base === "/" && route.strip_prefix === undefined) return undefined;
   const { pathname } = new URL(upstreamUrl(route, url));
   if (isReserved(pathname, prefix)) return reject(404, "this path would become a reserved one");
-  const base = normalizePath(new URL(route.upstream).pathname).replace(/\/?$/, "/");
   if (readPath(pathname)?.every(path => `${path}/`.startsWith(base)) !== true) {
     return reject(400, "servers differ in what this path means, and by that it would leave its upstream");
   }
   return undefined;
 }
 
-function judgeBody({ headers }: Request, route: Route): Refusal | undefined {
+/** The path that all paths of an upstream begin with. */
+const basePathOf = once(({ upstream }: Route) =>
+  normalizePath(new URL(upstream).pathname).replace(/\/?$/, "/"),
+);
+
+function judgeBody({ headers }: Head, route: Route): Refusal | undefined {
   const length = Number(headers.get("content-length") ?? 0);
   return route.body_limit !== undefined && length > route.body_limit ? refuseBody(route) : undefined;
 }

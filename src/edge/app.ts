@@ -1,6 +1,7 @@
 // The app: what lies below the reserved prefix is answered here, everything else is proxied and recorded.
 import { isOwn } from "./admission.ts";
 import type { Sources } from "./exchange.ts";
+import { readHead } from "./head.ts";
 import { Batcher, type Ledger } from "./ledger.ts";
 import type { Platform } from "./platform.ts";
 import { problem } from "./problem.ts";
@@ -32,8 +33,9 @@ export function createApp(options: AppOptions): App {
   const read = createReader(options);
   return async (request, context) => {
     try {
-      if (isOwn(request, options.policy)) return await read(request);
-      return await proxy.handle(request, context);
+      const head = readHead(request);
+      if (isOwn(head, options.policy)) return await read(request);
+      return await proxy.handle(request, head, context);
     } catch (error) {
       console.error(error);
       return problem(500, "Internal error", "The edge failed; nothing was released.");

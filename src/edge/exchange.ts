@@ -7,8 +7,8 @@ import {
   type AuditRecord,
   fitText,
   formatRecord,
+  formatSmallRecord,
   isFinal,
-  isSmallEnough,
   type SocketRecord,
   type Stage,
   TEXT_BYTES_MAX,
@@ -16,9 +16,11 @@ import {
 import { encodeBase64url } from "../tlog/base64.ts";
 import { BodyDigest } from "./body.ts";
 import { type FieldValue, pickHeaders, pickMembers, type Side } from "./fields.ts";
+import type { Head } from "./head.ts";
 import type { Identity } from "./identity.ts";
 import type { Policy, Route } from "./policy.ts";
 import { hidePrivate, type Privacy, privacyOf } from "./privacy.ts";
+import { hostOf } from "./route.ts";
 import { makeTrace, type Trace } from "./trace.ts";
 
 /** Sources of what must differ between exchanges; passed in, so that a test can fix them. */
@@ -64,14 +66,14 @@ export class Exchange {
   #commitment: { _sd_alg: "sha-256"; _sd: string[] } | undefined;
 
   constructor(
-    request: Request,
+    head: Head,
     address: string | undefined,
     route: Route | undefined,
     policy: Policy,
     sources: Sources,
   ) {
     // Without a URL, there is nothing that can be said of where a request went; it is refused.
-    const { host, pathname, search } = URL.parse(request.url) ?? NOWHERE;
+    const { host, pathname, search } = head.url ?? NOWHERE;
     this.#seed = sources.random(SEED_BYTES);
     this.#began = sources.now();
     this.jti = makeJti(this.#began, sources.random(16));
@@ -82,14 +84,14 @@ export class Exchange {
     const { digests = true, fields = {}, trace = "untrusted" } = route ?? {};
     this.requestBody = new BodyDigest(digests === true || digests === "request", route?.body_limit);
     this.responseBody = new BodyDigest(digests === true || digests === "response");
-    this.#request = { method: request.method, host, path: pathname };
+    this.#request = { method: head.method, host, path: pathname };
     this.#privacy = privacyOf(route, policy);
-    this.#picked = pickHeaders(fields, "request", request.headers);
-    this.trace = trace === "off" ? undefined : makeTrace(request.headers, trace, sources.random(24));
+    this.#picked = pickHeaders(fields, "request", head.headers);
+    this.trace = trace === "off" ? undefined : makeTrace(head.headers, trace, sources.random(24));
     this.#private = {
       sub: null,
       client_address: address ?? null,
-      user_agent: request.headers.get("user-agent"),
+      user_agent: head.headers.get("user-agent"),
       query: search === "" ? null : search.slice(1),
     } satisfies Record<(typeof PRIVATE_FIELDS)[number], string | null>;
   }
@@ -142,7 +144,7 @@ export class Exchange {
       stage,
       ...(seen.seq === undefined ? {} : { seq: seen.seq }),
       ms: now - this.#began,
-      ...(this.route && { route: this.route.name, upstream: new URL(this.route.upstream).host }),
+      ...(this.route && { route: this.route.name, upstream: hostOf(this.route) }),
       policy: this.#policy.hash,
       ...(this.#identity && { auth: this.#identity.auth }),
       // When a request was only received, nothing true can be said of its body yet.
@@ -154,11 +156,11 @@ export class Exchange {
       ...(seen.error === undefined ? {} : { error: seen.error }),
       ...(this.trace && { trace: { ...this.trace } }),
     };
-    return formatRecord(this.#close(record));
+    return this.#close(record);
   }
 
-  /** Takes out of a record what is private and too long, and commits it to what is private. */
-  #close(record: AuditRecord): AuditRecord {
+  /** Takes out of a record what is private and too long, commits it to what is private, and formats it. */
+  #close(record: AuditRecord): string {
     const { shown, hidden } = hidePrivate(record, this.#picked, this.#privacy);
     if (this.hasMore) {
       Object.assign(this.#private, hidden);
@@ -166,9 +168,9 @@ export class Exchange {
     }
     this.#commitment ??= commitFields(this.#seed, this.#private);
     const closed = { ...shown, ...this.#commitment };
-    const fitted = { ...closed, req: fitRequest(closed.req!, TEXT_BYTES_MAX) };
+    const fitTo = (bytesMax: number) => ({ ...closed, req: fitRequest(closed.req!, bytesMax) });
     // Several long texts can be too much together, each of which would have had its place.
-    return isSmallEnough(fitted) ? fitted : { ...closed, req: fitRequest(closed.req!, SHORT_TEXT_BYTES_MAX) };
+    return formatSmallRecord(fitTo(TEXT_BYTES_MAX)) ?? formatRecord(fitTo(SHORT_TEXT_BYTES_MAX));
   }
 
   #response(stage: Stage, status: number | undefined): Pick<AuditRecord, "res"> {

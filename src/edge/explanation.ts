@@ -1,6 +1,7 @@
 // The explanation of a policy: what would become of a request, and why. It asks the same code that decides when the
 // request comes, so that it cannot be wrong about it.
 import { admit, isOwn } from "./admission.ts";
+import { readHead } from "./head.ts";
 import { readPath } from "./path.ts";
 import type { Policy, Route } from "./policy.ts";
 import { type Mismatch, plainHost, upstreamUrl, whyNot } from "./route.ts";
@@ -23,11 +24,11 @@ export interface Explanation {
 
 /** @throws TypeError for a method that cannot be sent. */
 export function explain(policy: Policy, method: string, url: URL): Explanation {
-  const request = new Request(url, { method });
-  if (isOwn(request, policy)) return { passed: [], isOwn: true };
-  const { route, refusal } = admit(request, policy);
+  const head = readHead(new Request(url, { method }));
+  if (isOwn(head, policy)) return { passed: [], isOwn: true };
+  const { route, refusal } = admit(head, policy);
   const readings = readPath(url.pathname) ?? [];
-  const asked = { method: request.method, host: plainHost(url), path: readings[0] ?? url.pathname };
+  const asked = { method: head.method, host: plainHost(url), path: readings[0] ?? url.pathname };
   const passed = [];
   for (const each of policy.routes) {
     const why = whyNot(each, asked);

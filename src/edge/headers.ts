@@ -1,10 +1,11 @@
 // Which header fields cross the edge, which are only for one hop (RFC 9110 section 7.6.1), and which the edge adds.
 import { loopName } from "./admission.ts";
+import type { Head } from "./head.ts";
 import type { Policy } from "./policy.ts";
 import { setTrace, type Trace } from "./trace.ts";
 
 /** Fields of one hop, besides those that Connection names. */
-const HOP_BY_HOP = [
+const HOP_BY_HOP = new Set([
   "connection",
   "expect", // the edge has answered it by then
   "keep-alive",
@@ -15,7 +16,7 @@ const HOP_BY_HOP = [
   "trailer",
   "transfer-encoding",
   "upgrade",
-];
+]);
 
 /** Counterfoil's own response fields: never believed when they come from anybody else. */
 const OWN_PREFIX = "audit-";
@@ -63,15 +64,17 @@ export interface Provenance {
 }
 
 /** The fields that go up to the upstream. */
-export function requestHeaders(request: Request, { address, jti, trace, policy }: Provenance): Headers {
-  const headers = endToEnd(request.headers);
-  for (const name of [...headers.keys()].map(name => name.toLowerCase())) {
-    const plain = name.replaceAll("_", "-");
-    const isClaim = CLAIMED.test(plain) && (policy.forwarded === "replace" || plain !== name);
-    if (isClaim || (plain !== name && plain.startsWith(OWN_PREFIX))) headers.delete(name);
+export function requestHeaders(head: Head, { address, jti, trace, policy }: Provenance): Headers {
+  const names = head.fields.map(([name]) => name);
+  const headers = endToEnd(head.headers, names);
+  for (const name of names) {
+    const plain = name.toLowerCase().replaceAll("_", "-");
+    const isOdd = name.includes("_");
+    const isClaim = CLAIMED.test(plain) && (policy.forwarded === "replace" || isOdd);
+    if (isClaim || (isOdd && plain.startsWith(OWN_PREFIX))) headers.delete(name);
   }
   headers.delete(ADDRESS_FIELD);
-  setForwarded(headers, new URL(request.url), address);
+  setForwarded(headers, head.url!, address);
   if (trace !== undefined) setTrace(headers, trace);
   append(headers, "cdn-loop", loopName(policy));
   headers.set("audit-id", jti);
@@ -101,6 +104,7 @@ const EXPOSED = "Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Lin
 
 /** Takes out fields by their lower-case names, also as spelled with _ for -: some upstreams take one for the other. */
 export function withhold(headers: Headers, names: readonly string[]): void {
+  if (names.length === 0) return;
   for (const name of [...headers.keys()]) {
     if (names.includes(name.toLowerCase().replaceAll("_", "-"))) headers.delete(name);
   }
@@ -108,7 +112,7 @@ export function withhold(headers: Headers, names: readonly string[]): void {
 
 /** The fields that go down to the client, several Set-Cookie fields kept apart. */
 export function responseHeaders(response: Response): Headers {
-  const headers = endToEnd(response.headers);
+  const headers = endToEnd(response.headers, [...response.headers.keys()]);
   const links = headers.get("link")?.split(/,(?=\s*<)/) ?? [];
   const others = links.filter(link => !OWN_LINK.test(link));
   if (others.length < links.length) headers.delete("link");
@@ -117,12 +121,13 @@ export function responseHeaders(response: Response): Headers {
 }
 
 /** A copy, so that what stays is as it was: in its spelling, in as many fields, and byte for byte. */
-function endToEnd(from: Headers): Headers {
-  const dropped = new Set(HOP_BY_HOP);
-  for (const name of (from.get("connection") ?? "").split(",")) dropped.add(name.trim().toLowerCase());
+function endToEnd(from: Headers, names: readonly string[]): Headers {
+  const connection = from.get("connection")?.toLowerCase().split(",") ?? [];
+  const named = connection.map(name => name.trim());
   const headers = new Headers(from);
-  for (const name of [...headers.keys()]) {
-    if (dropped.has(name.toLowerCase()) || name.toLowerCase().startsWith(OWN_PREFIX)) headers.delete(name);
+  for (const spelled of names) {
+    const name = spelled.toLowerCase();
+    if (HOP_BY_HOP.has(name) || named.includes(name) || name.startsWith(OWN_PREFIX)) headers.delete(name);
   }
   return headers;
 }

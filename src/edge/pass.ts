@@ -2,6 +2,7 @@
 // to blame when it fires.
 import { type Refusal, refuseBody } from "./admission.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Head } from "./head.ts";
 import type { Context } from "./recorder.ts";
 
 export const CLIENT_GONE: Refusal = {
@@ -21,6 +22,7 @@ export const EDGE_STOPPED: Refusal = {
 
 export class Pass {
   readonly request: Request;
+  readonly head: Head;
   readonly exchange: Exchange;
   readonly context: Context;
   readonly #now: () => number;
@@ -33,8 +35,9 @@ export class Pass {
   /** How long the client has waited for its records, in ms of the edge's clock. */
   auditMs = 0;
 
-  constructor(request: Request, exchange: Exchange, context: Context, now: () => number) {
+  constructor(request: Request, head: Head, exchange: Exchange, context: Context, now: () => number) {
     this.request = request;
+    this.head = head;
     this.exchange = exchange;
     this.context = context;
     this.#now = now;

@@ -6,16 +6,19 @@
 import { admit, type Refusal } from "./admission.ts";
 import { type Ending, pump, readWhole } from "./body.ts";
 import { Exchange, type Sources } from "./exchange.ts";
+import type { Head } from "./head.ts";
 import { clientAddress, exposeOwn, responseHeaders } from "./headers.ts";
 import { Identifier, Refused } from "./identity.ts";
 import { Interim } from "./interim.ts";
 import { LedgerFailure } from "./ledger.ts";
+import { once } from "./once.ts";
 import { CLIENT_GONE, Pass } from "./pass.ts";
 import type { Platform } from "./platform.ts";
 import type { Policy, Route } from "./policy.ts";
 import { problem } from "./problem.ts";
 import type { Context, Marks, Recorder } from "./recorder.ts";
-import { callUpstream, contentLength, hostOf, pause } from "./upstream.ts";
+import { hostOf } from "./route.ts";
+import { callUpstream, contentLength, pause } from "./upstream.ts";
 import { dropHandshake, Relay, type RelayEnding, type Socket } from "./websocket.ts";
 
 export interface ProxyOptions {
@@ -36,6 +39,9 @@ const UPLOAD_TAIL_MS = 250;
 
 /** How long a response that has ended waits for it, before the rest is cut off, in ms. */
 const UPLOAD_WAIT_MS = 10_000;
+
+/** What the URLs of all receipts begin with. */
+const receiptsUrl = once(({ issuer, prefix }: Policy) => new URL(`${prefix}receipts/`, issuer).href);
 
 /** How an exchange ended that had started. */
 type Outcome = Pick<Refusal, "stage" | "error"> | { readonly stage: "complete" };
@@ -58,19 +64,19 @@ export class AuditProxy {
   }
 
   /** Passes one exchange through. @returns the response, or the problem that took its place. */
-  handle(request: Request, context: Context): Promise<Response> {
-    const response = this.#exchange(request, context);
+  handle(request: Request, head: Head, context: Context): Promise<Response> {
+    const response = this.#exchange(request, head, context);
     // A client that goes away cancels its request, but what was begun must still get onto the record.
     context.waitUntil(response);
     return response;
   }
 
-  async #exchange(request: Request, context: Context): Promise<Response> {
+  async #exchange(request: Request, head: Head, context: Context): Promise<Response> {
     const { policy, sources } = this.#options;
-    const { route, refusal } = admit(request, policy);
-    const address = clientAddress(request.headers, context.address, policy.client_address);
-    const exchange = new Exchange(request, address, route, policy, sources);
-    const pass = new Pass(request, exchange, context, sources.now);
+    const { route, refusal } = admit(head, policy);
+    const address = clientAddress(head.headers, context.address, policy.client_address);
+    const exchange = new Exchange(head, address, route, policy, sources);
+    const pass = new Pass(request, head, exchange, context, sources.now);
     try {
       const refused = refusal ?? (await this.#identify(pass, route));
       this.#options.recorder.keep(exchange, context);
@@ -254,11 +260,10 @@ export class AuditProxy {
   #headers({ exchange, auditMs }: Pass, response: Response, marks: Marks): Headers {
     const headers = responseHeaders(response);
     if (response.status === 101) dropHandshake(headers);
-    const { issuer, prefix } = this.#options.policy;
     for (const [name, value] of Object.entries(marks)) headers.set(name, value);
     headers.set("audit-receipt-seed", exchange.seed);
     headers.set("audit-id", exchange.jti);
-    headers.append("link", `<${new URL(`${prefix}receipts/${exchange.jti}`, issuer)}>; rel="audit-receipt"`);
+    headers.append("link", `<${receiptsUrl(this.#options.policy)}${exchange.jti}>; rel="audit-receipt"`);
     exposeOwn(headers);
     headers.append("server-timing", `audit;dur=${auditMs}`);
     return headers;

@@ -3,6 +3,7 @@
 // A route is found by the path in its normal form, which is what the upstream is sent. An upstream may read more into
 // a path than that (`%2f` as a slash, `a;b` as `a`), so a path is looked at in all of its readings, and where these
 // take different routes the request is refused: no spelling gets it past a rule that the upstream thinks it is under.
+import { once } from "./once.ts";
 import { coversPath, matchPath, readPath } from "./path.ts";
 import type { Policy, Route } from "./policy.ts";
 
@@ -56,13 +57,22 @@ export function coversRoute(route: Route, other: Route): boolean {
 }
 
 /** Where a request is sent: host and scheme are the policy's, and nothing that a client says can change them. */
-export function upstreamUrl({ upstream, strip_prefix: cut }: Route, { pathname, href }: URL): string {
+export function upstreamUrl(route: Route, { pathname, href }: URL): string {
   // Not `search`, which does not tell an empty query from none.
   const query = /\?[^#]*/.exec(href)?.[0] ?? "";
-  const base = new URL(upstream);
+  const { strip_prefix: cut } = route;
   const path = cut === undefined ? pathname : pathname.slice(rawLength(pathname, cut));
-  return `${base.origin}${base.pathname.replace(/\/$/, "")}${path === "" ? "/" : path}${query}`;
+  return `${baseOf(route)}${path === "" ? "/" : path}${query}`;
 }
+
+/** What the URLs of an upstream begin with. */
+const baseOf = once(({ upstream }: Route) => {
+  const { origin, pathname } = new URL(upstream);
+  return `${origin}${pathname.replace(/\/$/, "")}`;
+});
+
+/** The upstream as records and problems call it. */
+export const hostOf = once(({ upstream }: Route) => new URL(upstream).host);
 
 /** A URL's host as routes name it: without a port, and without the dot that may end it. */
 export function plainHost({ hostname }: URL): string {

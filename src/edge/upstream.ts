@@ -9,7 +9,7 @@ import { clientAddress, requestHeaders, withhold } from "./headers.ts";
 import type { Pass } from "./pass.ts";
 import type { Platform } from "./platform.ts";
 import type { Policy, Route } from "./policy.ts";
-import { upstreamUrl } from "./route.ts";
+import { hostOf, upstreamUrl } from "./route.ts";
 import { askForSocket, asksForSocket } from "./websocket.ts";
 
 export interface UpstreamOptions {
@@ -40,17 +40,17 @@ export async function callUpstream(
   route: Route,
   { policy, platform, sources }: UpstreamOptions,
 ): Promise<Response | undefined> {
-  const { request, exchange, signal } = pass;
-  const { method } = request;
+  const { head, exchange, signal } = pass;
+  const { method } = head;
   pass.limitSilence(hostOf(route), route.upstream_timeout_ms);
   const body = await requestBody(pass, platform);
   if (body === undefined) return undefined;
-  const url = upstreamUrl(route, new URL(request.url));
+  const url = upstreamUrl(route, head.url!);
   const address = hopAddress(pass, policy);
   const { jti, trace } = exchange;
-  const headers = requestHeaders(request, { address, jti, trace, policy });
+  const headers = requestHeaders(head, { address, jti, trace, policy });
   withhold(headers, exchange.identity?.strip ?? []);
-  if (asksForSocket(request)) askForSocket(headers);
+  if (asksForSocket(head)) askForSocket(headers);
   const init = { method, headers, body, redirect: "manual", signal } as const;
   // Whatever it throws, at once or later, is no answer.
   const send = async () => platform.send(url, init);
@@ -70,9 +70,9 @@ export async function callUpstream(
 }
 
 /** The address that goes up as the one before the edge: a front that has told of the client is that itself. */
-function hopAddress({ request, context }: Pass, policy: Policy): string | undefined {
+function hopAddress({ head, context }: Pass, policy: Policy): string | undefined {
   const isTold = policy.client_address === "x-forwarded-for" && policy.forwarded === "append";
-  return isTold ? context.address : clientAddress(request.headers, context.address, policy.client_address);
+  return isTold ? context.address : clientAddress(head.headers, context.address, policy.client_address);
 }
 
 /** @returns what is sent as the body, null if there is none, or undefined when the client broke off. */
@@ -80,19 +80,21 @@ async function requestBody(
   pass: Pass,
   platform: Platform,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null | undefined> {
-  const { request, exchange, signal } = pass;
+  const { request, head, exchange, signal } = pass;
+  const { headers, method } = head;
+  const source = head.hasBody ? request.body : null;
   const seen = exchange.requestBody;
-  const length = contentLength(request.headers);
-  if (request.body === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
-    const body = await readWhole(request.body, length ?? 0, seen, signal);
+  const length = contentLength(headers);
+  if (source === null || (length !== undefined && length <= WHOLE_REQUEST_BYTES_MAX)) {
+    const body = await readWhole(source, length ?? 0, seen, signal);
     if (body === undefined) return undefined;
-    exchange.pick("request", request.headers, body);
-    return isBodiless(request.method) ? null : request.body && body;
+    exchange.pick("request", headers, body);
+    return isBodiless(method) ? null : source && body;
   }
-  exchange.pick("request", request.headers, undefined);
+  exchange.pick("request", headers, undefined);
   const { readable, writable } = platform.passThrough(length);
   // Not waited for: an upstream may answer before it has read everything, or without reading at all.
-  pass.upload(pump(request.body, writable, seen, signal, () => pass.move()));
+  pass.upload(pump(source, writable, seen, signal, () => pass.move()));
   return readable;
 }
 
@@ -116,11 +118,6 @@ export async function pause(ms: number, cut: AbortSignal): Promise<void> {
   cut.addEventListener("abort", () => resolve());
   await promise;
   clearTimeout(timer);
-}
-
-/** The upstream as records and problems call it. */
-export function hostOf(route: Route): string {
-  return new URL(route.upstream).host;
 }
 
 /** The length that a message announces; several fields that agree are one (RFC 9110 section 8.6). */

@@ -54,7 +54,7 @@ const CLOSE_WAIT_MS = 10_000;
 const encoder = new TextEncoder();
 
 /** Whether a request asks for a WebSocket. */
-export function asksForSocket({ method, headers }: Request): boolean {
+export function asksForSocket({ method, headers }: Pick<Request, "method" | "headers">): boolean {
   return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 

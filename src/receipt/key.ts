@@ -118,9 +118,11 @@ export function splitJws(text: string, what: string): Jws {
   return { text, input: `${parts[0]}.${parts[1]}`, signature };
 }
 
+const encoder = new TextEncoder();
+
 /** Signs a signing input. Ed25519 is deterministic: the same input gives the same JWS. */
 export async function signJws(input: string, key: SigningKey): Promise<string> {
-  return `${input}.${encodeBase64url(await key.sign(new TextEncoder().encode(input)))}`;
+  return `${input}.${encodeBase64url(await key.sign(encoder.encode(input)))}`;
 }
 
 /**

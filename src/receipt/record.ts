@@ -137,6 +137,12 @@ export function formatRecord(record: AuditRecord): string {
   return text;
 }
 
+/** The bytes of a record, as text; undefined when it would exceed RECORD_BYTES_MAX. */
+export function formatSmallRecord(record: AuditRecord): string | undefined {
+  const text = JSON.stringify(record);
+  return hasBytesAtMost(RECORD_BYTES_MAX, text) ? text : undefined;
+}
+
 /** The record of something in a ledger's own history. @param ms when it was made, in milliseconds of Unix time. */
 export function formatControl(iss: string, jti: string, ms: number, control: Control): string {
   const time = new Date(ms).toISOString();
@@ -170,8 +176,8 @@ export function parseRecord(text: string): AuditRecord {
 
 /** A text as a record may hold it: itself, or its length and hash when it is longer than it may be there. */
 export function fitText(text: string, bytesMax = TEXT_BYTES_MAX): Text {
+  if (hasBytesAtMost(bytesMax, text)) return text;
   const bytes = encoder.encode(text);
-  if (bytes.length <= bytesMax) return text;
   return { length: bytes.length, sha256: encodeBase64url(sha256(bytes)) };
 }
 
@@ -180,19 +186,16 @@ export function fitLike(recorded: Text, text: string): Text {
   return fitText(text, typeof recorded === "string" ? Number.POSITIVE_INFINITY : -1);
 }
 
-/** Whether a record is as small as it must be. */
-export function isSmallEnough(record: AuditRecord): boolean {
-  return encoder.encode(JSON.stringify(record)).length <= RECORD_BYTES_MAX;
+/** Whether a text has no more bytes than these, in UTF-8. */
+function hasBytesAtMost(bytesMax: number, text: string): boolean {
+  // A UTF-16 unit is at most three bytes, so most texts need not be encoded to be measured.
+  return text.length * 3 <= bytesMax || encoder.encode(text).length <= bytesMax;
 }
 
 function checkSize(text: string): void {
-  // A UTF-16 unit is at most three bytes, so most records need no second encoding to be measured.
-  if (text.length * 3 <= RECORD_BYTES_MAX) return;
-  const bytes = encoder.encode(text).length;
-  if (bytes > RECORD_BYTES_MAX) {
-    throw new Fault("too-large", "record: larger than a record may be", {
-      expected: `at most ${RECORD_BYTES_MAX} bytes`,
-      found: `${bytes} bytes`,
-    });
-  }
+  if (hasBytesAtMost(RECORD_BYTES_MAX, text)) return;
+  throw new Fault("too-large", "record: larger than a record may be", {
+    expected: `at most ${RECORD_BYTES_MAX} bytes`,
+    found: `${encoder.encode(text).length} bytes`,
+  });
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { admit, isOwn } from "../../src/edge/admission.ts";
+import { readHead } from "../../src/edge/head.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 
 const policy = parsePolicy({
@@ -39,7 +40,7 @@ function request(
 }
 
 function refusal(...args: Parameters<typeof request>): [number, string] | undefined {
-  const { refusal } = admit(request(...args), policy);
+  const { refusal } = admit(readHead(request(...args)), policy);
   if (refusal !== undefined) expect(refusal.stage).toBe("rejected");
   return refusal && [refusal.status, refusal.error];
 }
@@ -51,7 +52,7 @@ describe("admission", () => {
       "x-forwarded-for": "1.2.3.4",
       "cdn-loop": "cloudflare",
     };
-    expect(admit(request("https://api.example.com/x?y", { headers }), policy)).toMatchObject({
+    expect(admit(readHead(request("https://api.example.com/x?y", { headers })), policy)).toMatchObject({
       route: { name: "rest" },
     });
     expect(refusal("https://api.example.com/x?y", { headers })).toBeUndefined();
@@ -137,9 +138,11 @@ describe("admission", () => {
   });
 
   it("takes for Counterfoil's own what is spelled as the prefix, and not what only Host makes so", () => {
-    expect(isOwn(request("https://api.example.com/.well-known/audit/trust"), policy)).toBe(true);
-    expect(isOwn(request("https://api.example.com/.Well-known/audit/trust"), policy)).toBe(false);
+    expect(isOwn(readHead(request("https://api.example.com/.well-known/audit/trust")), policy)).toBe(true);
+    expect(isOwn(readHead(request("https://api.example.com/.Well-known/audit/trust")), policy)).toBe(false);
     const moved = { headers: { host: "api.example.com/.well-known/audit/trust?" } };
-    expect(isOwn(request("https://api.example.com/.well-known/audit/trust", moved), policy)).toBe(false);
+    expect(isOwn(readHead(request("https://api.example.com/.well-known/audit/trust", moved)), policy)).toBe(
+      false,
+    );
   });
 });

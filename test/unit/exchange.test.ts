@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Exchange } from "../../src/edge/exchange.ts";
+import { readHead } from "../../src/edge/head.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { matchesField, parseSeed } from "../../src/receipt/disclosure.ts";
 import { type AuditRecord, parseRecord, RECORD_BYTES_MAX } from "../../src/receipt/record.ts";
@@ -26,7 +27,7 @@ function play(route: object, { routed = true, url = ADDRESS, body = '{"op":"read
   const policy = policyOf(route);
   const request = new Request(url, { method: "POST", headers: { "user-agent": "test", "x-tenant": "acme" } });
   const exchange = new Exchange(
-    request,
+    readHead(request),
     "203.0.113.7",
     routed ? policy.routes[0] : undefined,
     policy,

@@ -1,6 +1,7 @@
 // Every record that is let go is counted in a gap that the ledger is told of, whatever goes on meanwhile.
 import { expect, it } from "vitest";
 import { Exchange } from "../../src/edge/exchange.ts";
+import { readHead } from "../../src/edge/head.ts";
 import { Batcher } from "../../src/edge/ledger.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { Recorder } from "../../src/edge/recorder.ts";
@@ -56,7 +57,13 @@ it("a record is counted though its spool answers only after the gap was told of"
   const works: Promise<unknown>[] = [];
   const context = { waitUntil: (work: Promise<unknown>) => void works.push(work) };
   const record = () => {
-    const exchange = new Exchange(new Request(ISSUER), undefined, policy.routes[0], policy, sources);
+    const exchange = new Exchange(
+      readHead(new Request(ISSUER)),
+      undefined,
+      policy.routes[0],
+      policy,
+      sources,
+    );
     return recorder.record(exchange, exchange.record("complete", { status: 200 }), context);
   };
   const settled = async () => {

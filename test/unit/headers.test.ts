@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { readHead } from "../../src/edge/head.ts";
 import {
   clientAddress,
   exposeOwn,
@@ -15,7 +16,7 @@ const policy = parsePolicy({
 });
 
 function up(headers: Record<string, string>, address?: string, rules = policy): Headers {
-  return requestHeaders(new Request("https://api.example.com/x", { headers }), {
+  return requestHeaders(readHead(new Request("https://api.example.com/x", { headers })), {
     address,
     jti: "the-id",
     trace: undefined,

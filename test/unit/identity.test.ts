@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { hashApiKey } from "../../src/edge/apikey.ts";
 import type { ClientCertificate } from "../../src/edge/certificate.ts";
 import { Exchange } from "../../src/edge/exchange.ts";
+import { readHead } from "../../src/edge/head.ts";
 import { Identifier, type Identity, Refused } from "../../src/edge/identity.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { KEYS } from "../reference/rfc9421.ts";
@@ -185,7 +186,7 @@ describe("the identity of a caller", () => {
     const request = new Request("https://api.example.com/");
     const policy = policyOf({ methods: [apiKey] });
     const sources = { now: Date.now, random: (count: number) => new Uint8Array(randomBytes(count)) };
-    const exchange = new Exchange(request, undefined, policy.routes[0], policy, sources);
+    const exchange = new Exchange(readHead(request), undefined, policy.routes[0], policy, sources);
     const identity: Identity = {
       auth: { by: "jwt", iss: "https://idp.example.com" },
       sub: "alice",
