@@ -18,9 +18,10 @@ export interface CheckerOptions {
   readonly origin: string;
   readonly ledger: string;
   readonly tileWidth: number;
-  readonly receiptKid: string;
-  readonly checkpointKey: KeyObject;
-  readonly anchorKey: KeyObject;
+  /** All keys that have been in force: those of checkpoints by their verifier keys. */
+  readonly receiptKids: Set<string>;
+  readonly checkpointKeys: Map<string, KeyObject>;
+  readonly anchorKeys: KeyObject[];
   readonly witnessKey: SigningKey;
   /** Whether nothing may be pinned that the witness has not cosigned. */
   readonly witnessRequired: boolean;
@@ -57,7 +58,10 @@ export class Checker {
   newestAnchor: Pinned | undefined;
   /** What was deleted from the archive, once or more. */
   readonly #deleted = new Set<string>();
-  readonly #options: CheckerOptions;
+  readonly options: CheckerOptions;
+  /** The receipt key in force, as the ledger tells, and the checkpoint keys with the sizes from which on they are. */
+  #receiptKid = "";
+  readonly #checkpointKeys: { readonly from: number; readonly vkey: string }[] = [];
   readonly #exchanges = new Map<string, readonly number[]>();
   readonly #submitted = new Map<string, Set<string>>();
   /** Each anchor that was tried to be put. Unknown once the anchor writer has forgotten what it did. */
@@ -72,7 +76,7 @@ export class Checker {
   canaries = 0;
 
   constructor(options: CheckerOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   get lastAtMs(): number {
@@ -139,9 +143,11 @@ export class Checker {
     const header = JSON.parse(decode(headerPart));
     const record = decode(recordPart);
     const { jti, stage, control } = JSON.parse(record);
-    const { origin, receiptKid } = this.#options;
+    const { origin } = this.options;
+    if (stage === "control") this.#hearKeys(control, index);
+    const kid = this.#receiptKid;
     const prev = index === 0 ? FIRST_PREV : base64url(this.tree.leaves[index - 1]!);
-    const expected = { alg: "Ed25519", kid: receiptKid, typ: "audit-receipt+jwt", origin, index, prev };
+    const expected = { alg: "Ed25519", kid, typ: "audit-receipt+jwt", origin, index, prev };
     if (JSON.stringify(header) !== JSON.stringify({ ...expected, at: header.at })) {
       this.fail(`${what}: header ${JSON.stringify(header)}, expected ${JSON.stringify(expected)}`);
     }
@@ -161,6 +167,21 @@ export class Checker {
     this.tree.add(leaf);
   }
 
+  /** What the ledger tells of its keys: only of those that were put in force. */
+  #hearKeys(control: Record<string, string>, index: number): void {
+    const { receiptKids, checkpointKeys } = this.options;
+    const added = control.type === "key-added" && { [control.use!]: control.key };
+    const { receipt, checkpoint } = control.type === "genesis" ? control : { ...added };
+    if (receipt !== undefined) {
+      if (!receiptKids.has(receipt)) this.fail(`entry ${index}: a receipt key that never was`);
+      this.#receiptKid = receipt;
+    }
+    if (checkpoint !== undefined) {
+      if (!checkpointKeys.has(checkpoint)) this.fail(`entry ${index}: a checkpoint key that never was`);
+      this.#checkpointKeys.push({ from: index + 1, vkey: checkpoint });
+    }
+  }
+
   /** The entries of one exchange, in the order of the ledger. */
   entriesOf(jti: string): string[] {
     return (this.#exchanges.get(jti) ?? []).map(index => this.entries[index]!.text);
@@ -177,7 +198,7 @@ export class Checker {
   readonly watchArchive: BucketObserver = {
     onTry: () => {},
     onPut: (key, bytes, present) => {
-      const { ledger } = this.#options;
+      const { ledger } = this.options;
       if (key === `${ledger}/checkpoint`) return this.#onCheckpoint(Buffer.from(bytes).toString());
       if (present !== undefined) this.fail(`${key} is written again`);
       const expected = this.#tile(key.slice(ledger.length + 1));
@@ -241,20 +262,22 @@ export class Checker {
   }
 
   #onCheckpoint(note: string): void {
-    const { origin, checkpointKey } = this.#options;
+    const { origin, checkpointKeys } = this.options;
     const [text, lines] = note.split("\n\n") as [string, string];
     const [name, sizeText, root] = text.split("\n");
     const size = Number(sizeText);
     const signature = Buffer.from(lines.split(" ")[2]!, "base64").subarray(4);
-    if (name !== origin || !verify(null, Buffer.from(`${text}\n`), checkpointKey, signature)) {
-      this.fail(`a checkpoint that is not ours: ${note}`);
+    // By the key that the records of this very tree say is in force, and by no other.
+    const { vkey } = this.#checkpointKeys.findLast(({ from }) => from <= size)!;
+    if (name !== origin || !verify(null, Buffer.from(`${text}\n`), checkpointKeys.get(vkey)!, signature)) {
+      this.fail(`a checkpoint that is not by the key in force: ${note}`);
     }
     if (size < this.checkpointSize)
       this.fail(`the checkpoint shrinks from ${this.checkpointSize} to ${size}`);
     if (size > this.tree.size) this.fail(`a checkpoint of ${size}, only ${this.tree.size} are durable`);
     this.#same(Buffer.from(root!, "base64"), this.tree.root(size), `the root of the checkpoint of ${size}`);
     for (const path of this.#tilePaths(this.checkpointSize, size)) {
-      const key = `${this.#options.ledger}/${path}`;
+      const key = `${this.options.ledger}/${path}`;
       if (this.archive.peek(key) ?? this.archive.peek(key.replace(/\.p\/[0-9]+$/, ""))) continue;
       this.fail(`a checkpoint of ${size} without ${path}`);
     }
@@ -268,8 +291,9 @@ export class Checker {
     const { typ } = JSON.parse(decode(header));
     const { epoch, prev, ledgers, refused = [] } = JSON.parse(decode(payload));
     const input = Buffer.from(`${header}.${payload}`);
-    if (!verify(null, input, this.#options.anchorKey, Buffer.from(signature, "base64url"))) {
-      this.fail(`${key}: not signed by the anchor key`);
+    const { anchorKeys } = this.options;
+    if (!anchorKeys.some(anchorKey => verify(null, input, anchorKey, Buffer.from(signature, "base64url")))) {
+      this.fail(`${key}: not signed by an anchor key`);
     }
     const before = this.newestAnchor;
     const expected = before === undefined ? 0 : before.epoch + 1;
@@ -281,7 +305,7 @@ export class Checker {
       this.fail(`${key}: epoch ${epoch}, expected ${expected}`);
     if (prev !== (before?.digest ?? FIRST_PREV)) this.fail(`${key}: does not follow the anchor before it`);
     for (const { code, reason } of refused) {
-      if (code === "quorum-not-met" && this.#options.witnessRequired) continue;
+      if (code === "quorum-not-met" && this.options.witnessRequired) continue;
       this.fail(`${key}: refuses a ledger that is whole: ${code}: ${reason}`);
     }
     const digest = hash("sha256", jws, "base64url");
@@ -290,10 +314,10 @@ export class Checker {
       return;
     }
     const [{ origin, size, root, head, checkpoint }] = ledgers;
-    if (ledgers.length !== 1 || origin !== this.#options.origin) this.fail(`${key}: pins another ledger`);
+    if (ledgers.length !== 1 || origin !== this.options.origin) this.fail(`${key}: pins another ledger`);
     if (size < (before?.size ?? 0)) this.fail(`${key}: pins ${size} after ${before!.size}`);
     const cosigned = this.#checkCosigned(checkpoint, size, key);
-    if (this.#options.witnessRequired && !cosigned) this.fail(`${key}: pins ${size} without the witness`);
+    if (this.options.witnessRequired && !cosigned) this.fail(`${key}: pins ${size} without the witness`);
     this.#same(Buffer.from(root, "base64"), this.tree.root(size), `${key}: root of ${size}`);
     this.#same(Buffer.from(head, "base64url"), this.tree.leaves[size - 1]!, `${key}: head of ${size}`);
     this.newestAnchor = { epoch, size, digest };
@@ -306,7 +330,7 @@ export class Checker {
       this.fail(`${what}: pins a checkpoint that never was, of ${size}`);
     }
     const lines = checkpoint.slice(note.length).split("\n").slice(0, -1);
-    const { name, id, publicKey } = this.#options.witnessKey;
+    const { name, id, publicKey } = this.options.witnessKey;
     for (const line of lines) {
       const [, data] = line.split(`— ${name} `);
       const bytes = Buffer.from(data ?? "", "base64");
@@ -327,7 +351,7 @@ export class Checker {
   #tile(path: string): Bytes | undefined {
     const match = /^tile\/(entries|[0-9]+)\/((?:x[0-9]{3}\/)*[0-9]{3})(?:\.p\/([0-9]+))?$/.exec(path);
     if (match === null) return undefined;
-    const { tileWidth } = this.#options;
+    const { tileWidth } = this.options;
     const width = match[3] === undefined ? tileWidth : Number(match[3]);
     const from = Number(match[2]!.replace(/[x/]/g, "")) * tileWidth;
     if (width < 1 || width > tileWidth) return undefined;
@@ -342,7 +366,7 @@ export class Checker {
 
   /** The paths of the tiles and bundles of the tree of `size` that the tree of `before` does not have. */
   *#tilePaths(before: number, size: number): Generator<string> {
-    const { tileWidth } = this.#options;
+    const { tileWidth } = this.options;
     for (let level = 0; tileWidth ** level <= size; level++) {
       const span = tileWidth ** level;
       const [was, is] = [Math.floor(before / span), Math.floor(size / span)];
@@ -363,7 +387,7 @@ export class Checker {
       if (this.entries[idx as number]?.text !== text) this.fail(`entry ${idx} has changed in storage`);
     }
     for (const { level, n, hash } of disk.read("SELECT level, n, hash FROM node")) {
-      const height = (level as number) * Math.log2(this.#options.tileWidth);
+      const height = (level as number) * Math.log2(this.options.tileWidth);
       const [expected] = this.tree.subtrees(height, n as number, (n as number) + 1);
       this.#same(hash as Bytes, expected ?? new Uint8Array(), `the stored hash ${level}/${n}`);
     }
@@ -382,8 +406,7 @@ export class Checker {
       disk
         .read("SELECT level, n, width FROM partial")
         .map(
-          ({ level, n, width }) =>
-            `${this.#options.ledger}/tile/${level}/${position(n as number)}.p/${width}`,
+          ({ level, n, width }) => `${this.options.ledger}/tile/${level}/${position(n as number)}.p/${width}`,
         ),
     );
     for (const key of this.archive.keys()) {
@@ -399,7 +422,7 @@ export class Checker {
     this.#same(root, this.tree.root(leaves.length), "the model's root");
     for (const [size, signed] of this.#roots)
       this.#same(signed, mthOfRange(leaves, 0, size), `root of ${size}`);
-    const { ledger, tileWidth } = this.#options;
+    const { ledger, tileWidth } = this.options;
     for (const key of this.archive.keys()) {
       const bytes = this.archive.peek(key)!;
       if (key === `${ledger}/checkpoint`) continue;

@@ -5,9 +5,10 @@ import type { Anchorer } from "../../durable/anchor.ts";
 import type { AnchorWriter } from "../../durable/anchorwriter.ts";
 import type { LedgerWriter } from "../../durable/ledgerwriter.ts";
 import type { Lock } from "../../durable/lock.ts";
-import type { SigningKey } from "../../src/receipt/key.ts";
+import type { SigningKey, TrustedKey } from "../../src/receipt/key.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
 import type { AnchorStatus } from "../../src/receipt/status.ts";
+import type { TrustedLedger } from "../../src/receipt/trust.ts";
 import type { NoteSigner } from "../../src/tlog/note.ts";
 import type { Bucket } from "./bucket.ts";
 import { ISSUER } from "./exchanges.ts";
@@ -39,9 +40,15 @@ export interface Setting {
   readonly witnessRequired: boolean;
   /** What the anchor bucket answers to whoever would change or delete an object. @throws Error, always. */
   readonly refuse: (key: string) => never;
-  readonly receiptKey: SigningKey;
-  readonly checkpointSigner: NoteSigner;
-  readonly anchorKey: SigningKey;
+  /** The keys; those that start after one was replaced know the new one, and those before it. */
+  receiptKey: SigningKey;
+  checkpointSigner: NoteSigner;
+  anchorKey: SigningKey;
+  readonly retired: {
+    readonly receipt: TrustedKey[];
+    readonly checkpoint: NonNullable<TrustedLedger["retired"]>[number][];
+    readonly anchor: TrustedKey[];
+  };
   /** The instances that calls reach. */
   readonly ledgerObject: () => LedgerObject;
   readonly anchorObject: () => AnchorObject;
@@ -56,14 +63,15 @@ export class LedgerObject {
 
   constructor(instance: Instance, setting: Setting) {
     this.instance = instance;
-    const { system, archive, anchors, anchorKey, anchorObject, checkpointSigner, receiptKey } = setting;
+    const { system, archive, anchors, anchorKey, anchorObject, checkpointSigner, receiptKey, retired } =
+      setting;
     const signer: NoteSigner = {
       key: checkpointSigner.key,
       sign: message => instance.pause("sign").then(() => checkpointSigner.sign(message)),
     };
     this.#writer = new system.LedgerWriter({
       issuer: ISSUER,
-      ledger: { name: LEDGER, origin: ORIGIN, keys: [signer.key] },
+      ledger: { name: LEDGER, origin: ORIGIN, keys: [signer.key], retired: [...retired.checkpoint] },
       identity: {
         receipt: receiptKey.kid,
         checkpoint: system.formatVerifierKey(signer.key),
@@ -71,8 +79,8 @@ export class LedgerObject {
         policy: setting.policy,
       },
       signer,
-      receiptKeys: [receiptKey.publicJwk],
-      anchorKeys: [anchorKey.publicJwk],
+      receiptKeys: [receiptKey.publicJwk, ...retired.receipt],
+      anchorKeys: [anchorKey.publicJwk, ...retired.anchor],
       alerts: { received_seconds: 300, started_seconds: 86_400 },
       sql: instance.sql(),
       sync: () => instance.call("sync", () => {}),
@@ -150,7 +158,7 @@ export class AnchorObject {
 
   #openAnchorer(): Anchorer {
     const { instance } = this;
-    const { system, archive, anchors, anchorKey, checkpointSigner, copy, witness, witnessRequired } =
+    const { system, archive, anchors, anchorKey, checkpointSigner, copy, retired, witness, witnessRequired } =
       this.#setting;
     const sql = instance.sql();
     return new system.Anchorer({
@@ -158,12 +166,14 @@ export class AnchorObject {
       archive: instance.connect(archive),
       anchors: instance.connect(anchors),
       issuer: ISSUER,
-      ledgers: [{ name: LEDGER, origin: ORIGIN, keys: [checkpointSigner.key] }],
+      ledgers: [
+        { name: LEDGER, origin: ORIGIN, keys: [checkpointSigner.key], retired: [...retired.checkpoint] },
+      ],
       key: {
         ...anchorKey,
         sign: message => instance.pause("sign").then(() => anchorKey.sign(message)),
       },
-      retired: [],
+      retired: [...retired.anchor],
       now: () => instance.now(),
       lock: this.#openLock(),
       copies: [{ name: "copy", archive: instance.connect(copy), lock: this.#openCopyLock() }],

@@ -173,4 +173,7 @@ export const ANCHORING: Profile = {
   batchMax: 4,
 };
 
+/** Everything is started anew all the time, often with another key. */
+export const DEPLOYS: Profile = { ...CALM, fresh: 0.05, crash: 0.1, alarm: 0.06, batchMax: 4 };
+
 const FOCUSED = [TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS, ANCHORING];

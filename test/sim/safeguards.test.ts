@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import {
   ANCHORING,
   CUT_OFF,
+  DEPLOYS,
   OVERLAPS,
   type Profile,
   RESTORES,
@@ -292,6 +293,16 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     ],
     profile: ANCHORING,
   },
+  "the keys before, for what a ledger that starts finds published": {
+    changes: [
+      {
+        file: "src/receipt/trust.ts",
+        find: "[...keys, ...retired.map(({ key }) => key)]",
+        put: "[...keys]",
+      },
+    ],
+    profile: DEPLOYS,
+  },
   "the canary, which is tried in the place of an anchor": {
     changes: [
       {
@@ -319,7 +330,7 @@ describe("the simulator", () => {
     },
   );
 
-  it.each([undefined, TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS, ANCHORING])(
+  it.each([undefined, TROUBLE, SHARED, CUT_OFF, OVERLAPS, RESTORES, WILD_CLOCKS, ANCHORING, DEPLOYS])(
     "does not fail with all of them (%#)",
     async profile => {
       const { steps, failed } = await simulateUntilFailure([], profile);

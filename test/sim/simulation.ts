@@ -36,6 +36,9 @@ const CALM_STEPS_MAX = 10_000;
 const CALM_STEPS_PER_RECORD = 4;
 const SNAPSHOTS_MAX = 6;
 
+/** How long after the beginning what a replaced key has signed is believed, in seconds: to the end and beyond. */
+const RETIRED_S = 100 * 365 * 86_400;
+
 const LEAPS_MS = [60_000, 3_600_000, 86_400_000, 31 * 86_400_000];
 
 /** Runs one simulation of at least so many steps. The same arguments always give the same outcome. */
@@ -88,6 +91,7 @@ class Simulation {
     this.#around = { random: this.#random, schedule: this.schedule, profile, outageStep: 0 };
     this.#stepMs = this.#random.pick([50, 150, 500]);
     const [receipt, checkpoint, anchor] = ["receipt", "checkpoint", "anchor"].map(makeKey) as [Key, Key, Key];
+    const signer = { key: system.makeNoteKey(ORIGIN, 1, checkpoint.publicKey), sign: checkpoint.sign };
     const witnessRequired = this.#random.chance(0.3);
     const checker = new Checker({
       witnessKey: WITNESS_KEY,
@@ -95,9 +99,9 @@ class Simulation {
       origin: ORIGIN,
       ledger: LEDGER,
       tileWidth: system.TILE_WIDTH,
-      receiptKid: receipt.kid,
-      checkpointKey: checkpoint.publicObject,
-      anchorKey: anchor.publicObject,
+      receiptKids: new Set([receipt.kid]),
+      checkpointKeys: new Map([[system.formatVerifierKey(signer.key), checkpoint.publicObject]]),
+      anchorKeys: [anchor.publicObject],
     });
     this.#checker = checker;
     const archive = new Bucket(checker.watchArchive);
@@ -119,8 +123,9 @@ class Simulation {
       witnessRequired,
       refuse: checker.refuse,
       receiptKey: receipt,
-      checkpointSigner: { key: system.makeNoteKey(ORIGIN, 1, checkpoint.publicKey), sign: checkpoint.sign },
+      checkpointSigner: signer,
       anchorKey: anchor,
+      retired: { receipt: [], checkpoint: [], anchor: [] },
       ledgerObject: () => this.#ledger.reach(),
       anchorObject: () => this.#anchor.reach(),
       failed: (instance, error) => {
@@ -246,10 +251,35 @@ class Simulation {
     }
   }
 
-  /** Everything is started anew, with another policy. */
+  /** Everything is started anew, with another policy, and now and then another key. */
   #deploy(): void {
     this.#setting.policy = this.#random.pick(["1f3870be", "00000001", "00000002"]);
+    if (this.#random.chance(0.5)) this.#replaceKey(this.#random.pick(["receipt", "checkpoint", "anchor"]));
     for (const home of [this.#ledger, this.#anchor]) home.crashAll();
+  }
+
+  #replaceKey(use: "receipt" | "checkpoint" | "anchor"): void {
+    const setting = this.#setting;
+    const { options } = this.#checker;
+    const exp = START_MS / 1000 + RETIRED_S;
+    const key = makeKey(`${use} ${setting.retired[use].length + 1}`);
+    this.#count(`replaced-${use}`, 1);
+    if (use === "receipt") {
+      setting.retired.receipt.unshift({ ...setting.receiptKey.publicJwk, exp });
+      setting.receiptKey = key;
+      options.receiptKids.add(key.kid);
+    } else if (use === "checkpoint") {
+      setting.retired.checkpoint.unshift({ key: setting.checkpointSigner.key, exp });
+      const signer = { key: setting.system.makeNoteKey(ORIGIN, 1, key.publicKey), sign: key.sign };
+      setting.checkpointSigner = signer;
+      options.checkpointKeys.set(setting.system.formatVerifierKey(signer.key), key.publicObject);
+    } else {
+      // Anchors of the key before that its storage does not know, nobody would answer for.
+      this.#anchorSnapshots.length = 0;
+      setting.retired.anchor.unshift({ ...setting.anchorKey.publicJwk, exp });
+      setting.anchorKey = key;
+      options.anchorKeys.push(key.publicObject);
+    }
   }
 
   #ring(home: Home<Running>): void {
