@@ -21,6 +21,7 @@ export interface EdgeOptions {
 export interface Edge {
   readonly url: string;
   readonly state: string;
+  /** The process that serves: of workerd, or of another runtime that was asked for. */
   readonly workerdPid: number;
   /** What it has printed so far, stdout and stderr. */
   readonly output: string;
@@ -61,7 +62,7 @@ export async function startEdge({ upstream, state, args = [] }: EdgeOptions = {}
     throw new Error(`npm start ended with exit code ${ended.code}: ${output.text()}`);
   }
   const url = match(output.text(), /Counterfoil is at (\S+)/);
-  const workerdPid = Number(match(output.text(), /workerd +process (\d+)/));
+  const workerdPid = Number(match(output.text(), /(?:workerd|node|deno|bun) +process (\d+)/));
   return {
     url,
     state: folder,

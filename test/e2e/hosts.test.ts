@@ -9,7 +9,8 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Host, RUNTIMES, readAll } from "../hosts/host.ts";
+import { RUNTIMES } from "../../scripts/runtimes.ts";
+import { Host, readAll } from "../hosts/host.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "counterfoil-tls-"));
 const openssl = (...args: string[]) =>

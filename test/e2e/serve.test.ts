@@ -1,8 +1,11 @@
 // `counterfoil serve` as an operator runs it, on each runtime: receipts that stand in an anchored ledger, an end in good
 // order, one process on a state, and a sentence for whatever it cannot do.
 
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -107,6 +110,9 @@ describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
     expect(last.body.toString()).toBe("at last");
     await stopped;
     expect(await edge.ended).toBe("exit code 0");
+    expect(await readFile(join(state, "archive/main/checkpoint"), "utf8")).toMatch(
+      /^api\.example\.com\/audit\/main\n5\n/,
+    );
 
     // What it has told its clients is on record and published, and the next process goes on from there.
     const next = await start({ runtime, config, state });
@@ -118,6 +124,66 @@ describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
     expect(receipts.map(receipt => checkReceipt(receipt, copy, keys))).toEqual([1, 3, 4, 5]);
   });
 });
+
+function openssl(...args: string[]): void {
+  execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
+}
+
+/** A key, and a certificate for it that an authority has issued, or none but itself: `name.key` and `name.pem`. */
+function makeCertificate(name: string, authority?: string): void {
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${name}.key`];
+  const about = ["-subj", `/CN=${name}`];
+  if (authority === undefined) {
+    openssl("req", "-x509", ...key, ...about, "-out", `${name}.pem`);
+    return;
+  }
+  openssl("req", ...key, ...about, "-addext", "subjectAltName=IP:127.0.0.1", "-out", `${name}.csr`);
+  const by = ["-CA", `${authority}.pem`, "-CAkey", `${authority}.key`, "-CAcreateserial"];
+  openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-copy_extensions", "copy", "-out", `${name}.pem`);
+}
+
+const MTLS = `[vars.routes.identity]
+require = true
+[[vars.routes.identity.methods]]
+by = "mtls"`;
+
+test.each(["node", "deno"] as const)(
+  "counterfoil serve on %s takes a client's certificate for who calls",
+  async runtime => {
+    makeCertificate("authority");
+    makeCertificate("server", "authority");
+    makeCertificate("client", "authority");
+    const config = await configure(`tls-${runtime}`, 'client_address = "peer"', MTLS);
+    const file = (name: string) => join(folder, name);
+    const tls = [
+      "--tls-cert",
+      file("server.pem"),
+      "--tls-key",
+      file("server.key"),
+      "--tls-client-ca",
+      file("authority.pem"),
+    ];
+    const edge = await start({ runtime, config, state: file(`tls-${runtime}`), args: tls });
+    const ask = async (own: object) => {
+      const outgoing = request(edge.url, {
+        ca: await readFile(file("authority.pem")),
+        agent: false,
+        ...own,
+      }).end();
+      const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+      response.resume();
+      return response;
+    };
+    expect((await ask({})).statusCode).toBe(403);
+    const known = await ask({
+      cert: await readFile(file("client.pem")),
+      key: await readFile(file("client.key")),
+    });
+    expect(known.statusCode).toBe(200);
+    const [, record] = (known.headers["audit-receipt"] as string).split(".");
+    expect(JSON.parse(Buffer.from(record!, "base64url").toString()).auth).toEqual({ by: "mtls" });
+  },
+);
 
 describe("counterfoil serve", () => {
   test("breaks off what goes on after the time that it has to end, and has that on record", async () => {
@@ -146,7 +212,6 @@ describe("counterfoil serve", () => {
   });
 
   const LOCK = "[vars.lock]\nretention_days = 30";
-  const MTLS = '[vars.routes.identity]\n[[vars.routes.identity.methods]]\nby = "mtls"';
   test.each([
     [
       "an address that nobody here can tell",

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { RUNTIMES } from "../../scripts/runtimes.ts";
 import { type Edge, type EdgeOptions, isListening, startEdge } from "./edge.ts";
 
 /** An edge that ends with the test. */
@@ -111,6 +112,23 @@ describe("the end of an edge", () => {
     const second = await start({ state });
     // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.
     expect(await nextIndex(second)).toBe(index + 2);
+  });
+
+  test("is followed by others on other runtimes, which go on with its ledger and keep workerd off", async () => {
+    const state = await makeState();
+    const first = await start({ state });
+    let index = await nextIndex(first);
+    expect(await first.kill("SIGTERM")).toEqual({ code: 0, signal: null });
+    for (const runtime of RUNTIMES) {
+      const next = await start({ state, args: ["--runtime", runtime] });
+      expect(next.url).toBe(first.url);
+      expect(next.output).toMatch(new RegExp(`${runtime} +process \\d+`));
+      // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.
+      index += 2;
+      expect(await nextIndex(next)).toBe(index);
+      expect(await next.kill("SIGINT")).toEqual({ code: 0, signal: null });
+    }
+    await expect(startEdge({ state })).rejects.toThrow("exit code 2");
   });
 
   test("by the death of the start script leaves a workerd that keeps others away from its state", async () => {

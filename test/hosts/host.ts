@@ -2,21 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-
-export const RUNTIMES = ["node", "deno", "bun"] as const;
-
-export type RuntimeName = (typeof RUNTIMES)[number];
-
-const BIN = resolve(import.meta.dirname, "../../node_modules/.bin");
-
-/** What makes each of them run a program. */
-const COMMANDS: Readonly<Record<RuntimeName, readonly [string, ...string[]]>> = {
-  node: [process.execPath],
-  deno: [join(BIN, "deno"), "run", "-A"],
-  bun: [join(BIN, "bun")],
-};
+import { commandOf, type RuntimeName } from "../../scripts/runtimes.ts";
 
 /** Starts a program on a runtime. */
 export function spawnOn(
@@ -25,8 +13,8 @@ export function spawnOn(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess {
-  const [command, ...own] = COMMANDS[runtime];
-  return spawn(command, [...own, file, ...args], {
+  const [command, ...own] = commandOf(runtime, file);
+  return spawn(command, [...own, ...args], {
     env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", ...env },
     stdio: ["pipe", "pipe", "inherit"],
   });
