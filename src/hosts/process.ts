@@ -159,13 +159,24 @@ class Edge implements RunningEdge {
     const handle = this.#openApp();
     const timers = [...this.#timers.ledgers, ...this.#timers.others];
     try {
-      // Nobody is let in before every ledger was compared with what it has published; one that has halted says so itself.
-      for (const ledger of this.#ledgers.values()) await ledger.status();
+      await this.#compare();
       this.#listening = await this.#runtime.listen({ host, port, tls, handle });
       for (const timer of timers) await timer.set(Date.now());
     } catch (error) {
       for (const timer of timers) await timer.stop();
       throw error;
+    }
+  }
+
+  /**
+   * Nobody is let in before every ledger was compared with what it has published. One that has halted says so itself;
+   * one whose archive is out of reach takes no records until that is there again, and is no reason to be down for longer.
+   */
+  async #compare(): Promise<void> {
+    for (const [name, ledger] of this.#ledgers) {
+      await ledger.status().catch(error => {
+        console.error(`ledger "${name}" cannot be compared with what it has published:`, error);
+      });
     }
   }
 

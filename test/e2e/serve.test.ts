@@ -202,6 +202,35 @@ describe("counterfoil serve", () => {
     expect(record).toMatchObject({ stage: "aborted", error: "the edge was stopped" });
   });
 
+  test("starts while its archive is out of reach, and releases nothing meanwhile", async () => {
+    const archive = '[vars.archive.s3]\nurl = "http://127.0.0.1:1/bucket"';
+    const config = await configure("unreachable", 'client_address = "none"', archive);
+    const env = { ...process.env, ARCHIVE_S3_KEY_ID: "id", ARCHIVE_S3_SECRET: "secret" };
+    const edge = await start({ runtime: "node", config, state: join(folder, "unreachable"), env });
+    expect((await send(`${edge.url}/hello`)).status).toBe(503);
+    expect(await readiness(edge)).toBe(200);
+    const health = await send(`${edge.url}${PREFIX}health`);
+    expect(health.status).toBe(503);
+    expect(JSON.parse(health.body.toString()).ledgers).toMatchObject([{ state: "unreachable" }]);
+  });
+
+  test("ends at once with a second signal", async () => {
+    const config = await configure("twice", 'client_address = "none"');
+    const edge = await start({ runtime: "node", config, state: join(folder, "twice") });
+    const hanging = send(`${edge.url}/wait`).catch(error => error as Error);
+    await eventually(async () => waiting[0]);
+    process.kill(edge.pid, "SIGTERM");
+    await eventually(() =>
+      readiness(edge)
+        .then(() => undefined)
+        .catch(() => true),
+    );
+    process.kill(edge.pid, "SIGINT");
+    expect(await edge.ended).toBe("SIGINT");
+    await hanging;
+    waiting.pop()!.destroy();
+  });
+
   test("tells the upstream of the front's word and of the front, where the policy says that there is one", async () => {
     const config = await configure("front", 'client_address = "x-forwarded-for"\nforwarded = "append"');
     const edge = await start({ runtime: "node", config, state: join(folder, "front") });
