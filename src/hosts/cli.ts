@@ -71,7 +71,7 @@ async function runEdge(
 }
 
 async function openKeyStore(): Promise<KeyStore> {
-  return (await import("./keystore.ts")).keyStore;
+  return (await withSqlite(() => import("./keystore.ts"))).keyStore;
 }
 
 async function runWitness(

@@ -15,8 +15,12 @@ const PROGRAM = join(PROJECT, "src/hosts/counterfoil.mjs");
 
 /** Examples that cannot run here, each with what does instead. */
 const ELSEWHERE: readonly (readonly [example: RegExp, where: string])[] = [
+  [/^counterfoil watch /, "it goes on until there is trouble: test/unit/client/tools.test.ts"],
   [/^counterfoil witness /, "it runs until it is told to end: test/e2e/witness.test.ts"],
-  [/counterfoil(\.mjs)? serve /, "it runs until it is told to end: test/e2e/serve.test.ts"],
+  [
+    /counterfoil(\.mjs)? serve /,
+    "it runs until it is told to end: test/e2e/serve.test.ts, and package.long.ts",
+  ],
   [/--promise response\.txt/, "it needs a response with a promise: test/unit/client/awaited.test.ts"],
 ];
 
@@ -37,6 +41,7 @@ beforeAll(async () => {
   edge = await startEdge({ args: ["--config", config.path] });
   await writeFile(join(desk, "token.txt"), await edge.operatorToken());
   await writeFile(join(desk, "order.json"), '{"item":"tea"}');
+  copyFileSync(join(edge.state, "secrets.json"), join(desk, "secrets.json"));
   copyFileSync(join(PROJECT, "wrangler.toml"), join(desk, "wrangler.toml"));
   const { headers } = await fetch(`${edge.url}/v1/orders`);
   await writeFile(join(desk, "receipt.jws"), headers.get("audit-receipt")!);
@@ -62,15 +67,13 @@ async function prepare(line: string): Promise<void> {
   expect(await runLine(line), line).toMatchObject({ code: 0 });
 }
 
-/** The keys that a command about them finds: this edge's, one of them replaced or not, or none where it is to make them. */
-async function layOutKeys(line: string): Promise<void> {
-  const state = join(desk, "state");
-  await rm(state, { recursive: true, force: true });
-  if (!line.includes("--state ./state") || line.includes("keys new")) return;
-  await mkdir(state);
-  copyFileSync(join(edge.state, "secrets.json"), join(state, "secrets.json"));
-  if (line.includes("keys retire")) await prepare("counterfoil keys rotate receipt --state ./state");
-}
+/** What must have happened before an example. */
+const BEFORE: readonly (readonly [example: RegExp, line: string])[] = [
+  [/--field query=page=2/, "curl -si 'https://api.example.com/v1/orders?page=2' > response.txt"],
+  [/--state \.\/state/, "rm -rf state; mkdir state"],
+  [/keys (list|rotate|retire) .*--state/, "cp secrets.json state"],
+  [/keys retire/, "counterfoil keys rotate receipt --state ./state"],
+];
 
 interface Ended {
   readonly code: number;
@@ -119,7 +122,7 @@ describe("every command that is shown works", () => {
   });
 
   test.each(examples)("%s", async line => {
-    await layOutKeys(line);
+    for (const [example, before] of BEFORE) if (example.test(line)) await prepare(before);
     const { code, text } = await runLine(line);
     expect(text).not.toMatch(/^ {4}at /m);
     expect(code, text).toBe(0);

@@ -1,9 +1,11 @@
-// The package, as somebody gets it who has nothing else: packed, installed in an empty folder, and run on the oldest
-// Node it is for, the pinned one, Deno, Bun, in a worker and in a page.
-import { execFile, spawn } from "node:child_process";
+// The package, as somebody gets it who has nothing else: packed from what a fresh clone has, by the machine's own Node,
+// installed in an empty folder, and run on the oldest Node it is for, the pinned one, Deno, Bun, in a worker and in a page.
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
@@ -50,7 +52,7 @@ let edge: Edge;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "counterfoil-"));
   app = join(folder, "app");
-  const { stdout } = await npm(PROJECT, "pack", "--json", "--pack-destination", folder);
+  const { stdout } = await npm(await cloneProject(), "pack", "--json", "--pack-destination", folder);
   packed = JSON.parse(stdout.slice(stdout.indexOf("[")))[0];
   await cp(PROGRAMS, app, { recursive: true });
   await npm(app, "install", join(folder, packed.filename), "--prefer-offline", "--no-audit", "--no-fund");
@@ -62,6 +64,16 @@ afterAll(async () => {
   await edge?.stop();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
+
+/** A copy of the project with what a clone of it would have, and nothing that was installed or built. */
+async function cloneProject(): Promise<string> {
+  const clone = join(folder, "clone");
+  const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+  const { stdout } = await run("git", list, { cwd: PROJECT, maxBuffer: 2 ** 26 });
+  const paths = stdout.split("\0").filter(path => path !== "" && existsSync(join(PROJECT, path)));
+  for (const path of paths) await cp(join(PROJECT, path), join(clone, path), { verbatimSymlinks: true });
+  return clone;
+}
 
 /** The machine's own npm, on the machine's own Node. */
 function npm(cwd: string, ...args: string[]) {
@@ -193,28 +205,95 @@ describe.each(NODES)("on %s", (_, node) => {
     expect(`${ended.out}${ended.err}`).toMatch(/^wrong +mismatched/);
   });
 
-  test("a command that keeps a database says so where there is none", async () => {
-    const { stdout } = await run(node, ["--version"]);
-    const [major, minor] = stdout.slice(1).split(".").map(Number) as [number, number];
-    if (major > 22 || (major === 22 && minor >= 13)) {
-      await counterfoil("pull", edge.url, `copy-${major}`, "--trust", "trust.json", "--token", "token");
+  test("a command that keeps a database does, or says that this Node is too old for that", async () => {
+    const pull = ["pull", edge.url, "copy", "--token", "token"];
+    const serve = ["serve", "--state", "./edge", "--config", "wrangler.toml", "--port", "0"];
+    if (await hasSqlite(node)) {
+      await counterfoil(...pull);
       return;
     }
-    const ended = await inApp(node, [
-      PROGRAM,
-      "pull",
-      edge.url,
-      "copy",
-      "--trust",
-      "trust.json",
-      "--token",
-      "token",
-    ]);
-    expect(ended.code).toBe(2);
-    expect(ended.err).toMatch(/needs? .*database|local database/);
-    expect(ended.err).not.toMatch(/ {4}at /);
+    for (const args of [pull, serve, ["keys", "list", "--state", "./edge"]]) {
+      const ended = await inApp(node, [PROGRAM, ...args]);
+      expect(ended.code).toBe(2);
+      expect(ended.err + ended.out).toMatch(/local database/);
+      expect(ended.err).not.toMatch(/ {4}at /);
+    }
   });
 });
+
+async function hasSqlite(node: string): Promise<boolean> {
+  const { stdout } = await run(node, ["--version"]);
+  const [major, minor] = stdout.slice(1).split(".").map(Number) as [number, number];
+  return major > 22 || (major === 22 && minor >= 13);
+}
+
+describe("counterfoil serve, from the package", () => {
+  let upstream: Server;
+
+  beforeAll(async () => {
+    upstream = createServer((_, response) => response.end("tea")).listen(0, "127.0.0.1");
+    await once(upstream, "listening");
+    const { port } = upstream.address() as AddressInfo;
+    await writeFile(join(app, "wrangler.toml"), configure(`http://127.0.0.1:${port}`));
+  });
+
+  afterAll(() => {
+    upstream.close();
+  });
+
+  test.each([
+    ["Node", process.execPath, []],
+    ["Deno", join(BIN, "deno"), ["run", "--quiet", "-A", "--node-modules-dir=manual"]],
+    ["Bun", join(BIN, "bun"), ["run", "--no-install"]],
+  ] as const)("gives receipts on %s", async (name, command, args) => {
+    const serve = ["serve", "--state", `./state-${name}`, "--config", "wrangler.toml", "--port", "0"];
+    const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
+    const child = spawn(command, [...args, PROGRAM, ...serve], { cwd: app, env, stdio: "pipe" });
+    const exited = once(child, "exit");
+    try {
+      const url = await addressOf(child);
+      const response = await fetch(`${url}/orders`);
+      expect(await response.text()).toBe("tea");
+      await writeFile(join(app, "served.jws"), response.headers.get("audit-receipt")!);
+      const verify = ["verify", "served.jws", "--trust", `${url}/.well-known/audit/trust`];
+      expect((await wellInApp(process.execPath, [PROGRAM, ...verify])).out).toMatch(/^proven +signed/);
+    } finally {
+      child.kill("SIGTERM");
+    }
+    expect(await exited).toEqual([0, null]);
+  });
+});
+
+const configure = (upstream: string) => `[vars]
+issuer = "https://api.example.com"
+client_address = "peer"
+[[vars.ledgers]]
+name = "main"
+origin = "api.example.com/audit/main"
+[[vars.routes]]
+name = "all"
+match = "/*"
+upstream = "${upstream}"
+ledger = "main"
+[vars.lock]
+local = true
+retention_days = 1
+`;
+
+/** Where an edge that was started says that it is. */
+async function addressOf(child: ChildProcessWithoutNullStreams): Promise<string> {
+  let printed = "";
+  const errors = text(child.stderr);
+  for await (const chunk of child.stdout) {
+    printed += chunk;
+    const url = /^edge +(\S+)\n/m.exec(printed)?.[1];
+    if (url !== undefined) {
+      child.stdout.resume();
+      return url;
+    }
+  }
+  throw new Error(`it ended before it served: ${printed}${await errors}`);
+}
 
 test("npx runs it by its name", async () => {
   const { stdout } = await npm(app, "exec", "--offline", "--", "counterfoil", "--version");
