@@ -1,7 +1,13 @@
 // The HTTP server of a host: Node's own, with the edge behind it. It refuses what its parser finds malformed (two
 // lengths, a length and chunks, a head too large) before the edge hears of it; everything else is for the edge.
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -93,7 +99,11 @@ class Desk {
     this.#protocol = options.tls === undefined ? "http:" : "https:";
     server
       .on("request", (incoming, outgoing) => this.#take(incoming, outgoing))
-      .on("checkContinue", (incoming, outgoing) => this.#take(incoming, outgoing))
+      .on("checkContinue", (incoming, outgoing) => {
+        // Nobody will ask for a body that there is none of, and Node closes the connection of a client that was not told.
+        if (!hasBody(incoming)) outgoing.writeContinue();
+        this.#take(incoming, outgoing);
+      })
       .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head));
   }
 
@@ -144,7 +154,7 @@ class Desk {
     const content = contentOf(response);
     const fields = fieldsOf(response);
     if (this.#isClosing) fields.push("connection", "close");
-    outgoing.writeHead(response.status, response.statusText, fields);
+    outgoing.writeHead(response.status, reasonOf(response), fields);
     if (content === null) outgoing.end();
     else if (content instanceof Uint8Array) outgoing.end(content);
     else {
@@ -241,6 +251,11 @@ class IncomingBody {
   }
 }
 
+/** The reason of an answer; the usual one where it has none, which is what the edge's own have. */
+function reasonOf({ status, statusText }: Response): string {
+  return statusText === "" ? (STATUS_CODES[status] ?? "") : statusText;
+}
+
 /** The fields of an answer; what is at hand whole has a length. */
 function fieldsOf(response: Response): string[] {
   const fields = writeFields(response.headers);
@@ -290,7 +305,7 @@ function urlOf({ url }: IncomingMessage, protocol: string, headers: Headers): st
 async function refuse(response: Response, connection: Duplex): Promise<void> {
   const fields = [...fieldsOf(response), "connection", "close"];
   const lines = fields.flatMap((text, i) => (i % 2 === 0 ? `${text}: ${fields[i + 1]}` : []));
-  const head = [`HTTP/1.1 ${response.status} ${response.statusText}`, ...lines, "", ""].join("\r\n");
+  const head = [`HTTP/1.1 ${response.status} ${reasonOf(response)}`, ...lines, "", ""].join("\r\n");
   connection.write(Buffer.from(head, "latin1"));
   const content = contentOf(response);
   if (content instanceof ReadableStream) await pour(content, connection);

@@ -7,6 +7,9 @@ import { makeResponse, openStream, pour, readFields, sendHead } from "./message.
 /** How long a connection waits for its next request, in ms: not so long as servers do, which mostly wait for 5 s. */
 const IDLE_MS = 4000;
 
+/** How long the rest of a request may take that its upstream has answered, once nobody waits for it, in ms. */
+const LINGER_MS = 10_000;
+
 /** The most bytes of a response's head. An upstream may send as much as a client may be sent. */
 const HEAD_BYTES_MAX = 256 * 1024;
 
@@ -78,10 +81,26 @@ export function responseOf(incoming: IncomingMessage, method: string): Response 
   return makeResponse(body, { status, statusText: incoming.statusMessage ?? "", headers });
 }
 
-/** Ends a request when a signal says so, until it has ended by itself. */
+/**
+ * Ends a request when a signal says so. One whose answer has come whole only has the rest of its body left to send, which
+ * ends as that does: what was taken of it must not be lost when the one who took it has nothing else to wait for.
+ */
 function breakOffWith(signal: AbortSignal, outgoing: ClientRequest): void {
-  const leave = () => outgoing.destroy();
+  let lingerMs = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const leave = () => {
+    if (lingerMs === 0) outgoing.destroy();
+    else timer = setTimeout(() => outgoing.destroy(), lingerMs);
+  };
+  outgoing.on("response", incoming =>
+    incoming.on("end", () => {
+      lingerMs = LINGER_MS;
+    }),
+  );
   if (signal.aborted) leave();
   signal.addEventListener("abort", leave);
-  outgoing.on("close", () => signal.removeEventListener("abort", leave));
+  outgoing.on("close", () => {
+    signal.removeEventListener("abort", leave);
+    clearTimeout(timer);
+  });
 }

@@ -43,8 +43,8 @@ export interface Case {
   readonly client?: (client: ClientSide) => Promise<void>;
   /** Instead of reading the whole request and then sending the whole response. */
   readonly upstream?: (upstream: UpstreamSide) => Promise<void>;
-  /** `complete` when it is left out; `none` where the platform refuses the request before a worker sees it. */
-  readonly ending?: Ending | "none";
+  /** `complete` when it is left out. */
+  readonly ending?: Ending;
   /** Where the edge answers itself with a problem, as documented, whatever the platform does: the status line. */
   readonly instead?: string;
   /** After so many bytes of the response the client leaves; what else is on its way to it then is left to chance. */

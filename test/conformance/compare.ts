@@ -36,25 +36,39 @@ const OWN_MEMBERS: Readonly<Record<string, RegExp>> = {
     /(?:, )?Audit-Receipt, Audit-Receipt-Seed, Audit-Promise, Audit-Id, Link, Content-Encoding$/,
 };
 
+/**
+ * How much of the form of a head comes through a platform: fields `as they stand`, in their spelling and order, or each
+ * `by name` with its values in theirs, as the Web's Headers has them.
+ */
+export type Form = "as they stand" | "by name";
+
 export interface Comparable {
   readonly client: object | undefined;
   readonly upstream: readonly object[];
 }
 
 /** What was seen without an edge. @param host under which the upstream was reached. */
-export function withoutEdge({ client, upstream }: Outcome, host: string, sent: readonly Field[]): Comparable {
+export function withoutEdge(
+  { client, upstream }: Outcome,
+  host: string,
+  sent: readonly Field[],
+  form: Form,
+): Comparable {
   const hop = hopFields(sent);
   return {
     client: client && {
-      interim: client.interim,
-      ...describe(without(client, DOCUMENTED.droppedFromResponse), host),
+      interim: form === "by name" ? client.interim.filter(line => !CONTINUE.test(line)) : client.interim,
+      ...describe(without(client, DOCUMENTED.droppedFromResponse), host, form),
     },
-    upstream: upstream.map(seen => describe(without(seen, hop), host)),
+    upstream: upstream.map(seen => describe(without(seen, hop), host, form)),
   };
 }
 
+/** Whoever reads a body says so, and not who only passes it on. */
+const CONTINUE = /^HTTP\/1\.1 100 /;
+
 /** What was seen through the edge, without what is documented. @param sent the fields that the client sent. */
-export function throughEdge(outcome: Outcome, host: string, sent: readonly Field[]): Comparable {
+export function throughEdge(outcome: Outcome, host: string, sent: readonly Field[], form: Form): Comparable {
   const own = sent.map(([name]) => name.toLowerCase());
   const added = DOCUMENTED.addedToRequest.filter(name => !own.includes(name));
   return withoutEdge(
@@ -67,6 +81,7 @@ export function throughEdge(outcome: Outcome, host: string, sent: readonly Field
     },
     host,
     sent,
+    form,
   );
 }
 
@@ -97,7 +112,28 @@ function withoutMarks([name, value]: Field): Field[] {
   return (DOCUMENTED.addedToResponse as readonly string[]).includes(lower) ? [] : [[name, value]];
 }
 
-function describe({ line, fields, body, trailers, end }: Seen, host: string): object {
-  const lines = fields.map(([name, value]) => `${name}: ${value === host ? "the upstream's host" : value}`);
+function describe({ line, fields, body, trailers, end }: Seen, host: string, form: Form): object {
+  const lines = (form === "by name" ? byName(fields) : fields).map(
+    ([name, value]) => `${name}: ${value === host ? "the upstream's host" : value}`,
+  );
   return { line, fields: lines, body: body.toString("latin1"), trailers, end };
+}
+
+/** Fields in the order of their names, those of one name as one; cookies that are set cannot be one. */
+function byName(fields: readonly Field[]): Field[] {
+  const found = new Map<string, string>();
+  const cookies: Field[] = [];
+  for (const [spelling, value] of fields) {
+    const name = spelling.toLowerCase();
+    const before = found.get(name);
+    if (name === "set-cookie") cookies.push([name, value]);
+    else if (before === undefined) found.set(name, isNow(name, value) ? "now" : value);
+    else found.set(name, `${before}${name === "cookie" ? ";" : ","} ${value}`);
+  }
+  return [...[...found].sort(([one], [other]) => (one < other ? -1 : 1)), ...cookies];
+}
+
+/** Whether this is the Date of an answer that the platform dates, because nobody else has. */
+function isNow(name: string, value: string): boolean {
+  return name === "date" && Math.abs(Date.parse(value) - Date.now()) < 60_000;
 }

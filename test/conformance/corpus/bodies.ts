@@ -206,6 +206,10 @@ const FRAMINGS: Case[] = [
       }),
     ),
   ),
+  // Methods for which some clients frame no body unless they are told to.
+  ...["DELETE", "OPTIONS", "PROPFIND"].map(method =>
+    one(`framing of a request: chunks of a ${method}`, { request: { method, body: chunked(BODY, [20]) } }),
+  ),
   one("framing of a request: a DELETE with a length of 0", {
     request: { method: "DELETE", body: sized("") },
   }),
