@@ -1,7 +1,6 @@
 // The leaves of a ledger, block by block of 256, each read twice: from its entry bundle and from its tile
 // of level 0. When the two differ, one of them was altered; the tile above, or the signed root, decides which.
 import { encodeBase64 } from "../tlog/base64.ts";
-import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { TILE_WIDTH, type Tile, tileAt } from "../tlog/tile.ts";
 import {
   emptyFrontier,
@@ -14,16 +13,9 @@ import {
 } from "../tlog/tree.ts";
 import type { EntryReader } from "./entries.ts";
 import type { Findings } from "./findings.ts";
+import type { RecomputedTree } from "./recomputed.ts";
+import type { SignedTree } from "./signed.ts";
 import type { StoredLedger } from "./stored.ts";
-
-/** A tree that somebody signed. */
-export type SignedTree = Pick<Checkpoint, "size" | "root">;
-
-/** The tree before a block, and its newest leaf. */
-export interface Before {
-  readonly frontier: Frontier;
-  readonly chain: Hash;
-}
 
 export class BlockReader {
   readonly #stored: StoredLedger;
@@ -52,9 +44,10 @@ export class BlockReader {
   /**
    * The leaves of block `n` in the tree `target`, which is the largest that was signed. What is wrong with them,
    * or with their entries, becomes a finding.
+   * @param before the tree before the block.
    * @returns undefined when neither bundle nor tile can be read.
    */
-  async read(n: number, target: SignedTree, before: Before): Promise<readonly Hash[] | undefined> {
+  async read(n: number, target: SignedTree, before: RecomputedTree): Promise<readonly Hash[] | undefined> {
     const tile = tileAt(0, n, target.size)!;
     if (this.#block?.n === n && this.#block.leaves.length === tile.width) return this.#block.leaves;
     this.#stored.readAhead(n, target.size);
@@ -67,7 +60,7 @@ export class BlockReader {
     if (leaves === undefined) return undefined;
     // An entry that was altered has been reported; what it says is nobody's word.
     const genuine = entries?.map((entry, i) => (equalBytes(computed![i]!, leaves[i]!) ? entry : undefined));
-    this.#readEntries(tile, genuine ?? [], leaves, before.chain);
+    this.#readEntries(tile, genuine ?? [], leaves, before.head);
     this.#block = { n, leaves };
     return leaves;
   }
@@ -77,12 +70,12 @@ export class BlockReader {
     tile: Tile,
     entries: readonly (Uint8Array | undefined)[],
     leaves: readonly Hash[],
-    chain: Hash,
+    head: Hash,
   ): void {
     const first = tile.n * TILE_WIDTH;
     const place = this.#stored.place({ ...tile, level: "entries" });
     for (let i = Math.max(0, this.#loaded - first); i < entries.length; i++) {
-      const [entry, prev] = [entries[i], i === 0 ? chain : leaves[i - 1]!];
+      const [entry, prev] = [entries[i], i === 0 ? head : leaves[i - 1]!];
       if (entry !== undefined)
         this.#findings.checkNow(place, () => this.#entries!.read(entry, first + i, prev));
     }

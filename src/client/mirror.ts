@@ -16,10 +16,10 @@ import {
   rootOf,
 } from "../tlog/tree.ts";
 import type { Archive } from "./archive.ts";
-import type { SignedTree } from "./blocks.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 import { inParallel } from "./parallel.ts";
 import type { Report } from "./progress.ts";
+import type { SignedTree } from "./signed.ts";
 import type { Store } from "./store.ts";
 
 /** A block of 256 entries, and the root over them. */

@@ -13,7 +13,7 @@ import {
   planInclusion,
   planRoot,
 } from "../tlog/tree.ts";
-import type { SignedTree } from "./blocks.ts";
+import type { SignedTree } from "./signed.ts";
 
 /**
  * The leaf at an index of a signed tree, and its inclusion proof.

@@ -11,13 +11,13 @@ import { Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Get } from "../tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, tileAt } from "../tlog/tile.ts";
 import type { Archive } from "./archive.ts";
-import type { SignedTree } from "./blocks.ts";
 import { Findings, located, type Problem } from "./findings.ts";
 import { LedgerMirror } from "./mirror.ts";
 import { inParallel } from "./parallel.ts";
 import { continues } from "./prefix.ts";
 import type { Report } from "./progress.ts";
 import type { RecordIndex } from "./recordindex.ts";
+import type { SignedTree } from "./signed.ts";
 import type { Store } from "./store.ts";
 
 export interface PullOptions {

@@ -2,11 +2,14 @@
 import type { Pin } from "../receipt/anchor.ts";
 import { openTrusted, type TrustedLedger } from "../receipt/trust.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
+import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH, type Tile } from "../tlog/tile.ts";
 import type { Hash } from "../tlog/tree.ts";
-import type { SignedTree } from "./blocks.ts";
 import { located } from "./findings.ts";
+
+/** A tree that somebody signed. */
+export type SignedTree = Pick<Checkpoint, "size" | "root">;
 
 export interface OpenedTree extends SignedTree {
   /** Whether only retired keys have signed it. */

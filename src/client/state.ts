@@ -14,7 +14,7 @@ import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH } from "../tlog/tile.ts";
 import { emptyFrontier, extend, type Frontier, type Hash, makeFrontier } from "../tlog/tree.ts";
-import type { SignedTree } from "./blocks.ts";
+import type { SignedTree } from "./signed.ts";
 
 const EntriesSchema = v.strictObject({
   newestAt: v.union([v.literal(""), Time]),

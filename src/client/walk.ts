@@ -2,60 +2,37 @@
 // to: all tiles above the leaves are recomputed and compared, and every root that somebody signed is compared with
 // the root of the leaves up to there. Memory holds one block, one unfinished tile for each level, and the exchanges
 // that have no ending.
-//
-// A stored hash that differs is only suspect until the next signed root: if that bears the leaves out, the
-// hash was altered; if not, the leaves were. So one altered object is named, not all that depend on it.
 import type { Pin } from "../receipt/anchor.ts";
 import type { Entry } from "../receipt/entry.ts";
 import type { TrustedLedger } from "../receipt/trust.ts";
-import { encodeBase64, encodeBase64url } from "../tlog/base64.ts";
+import { encodeBase64 } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
-import { TILE_WIDTH, type Tile, tileAt } from "../tlog/tile.ts";
-import {
-  emptyFrontier,
-  equalBytes,
-  extend,
-  type Frontier,
-  HASH_BYTES,
-  type Hash,
-  rootOf,
-} from "../tlog/tree.ts";
+import { TILE_WIDTH } from "../tlog/tile.ts";
+import { equalBytes } from "../tlog/tree.ts";
 import type { Archive } from "./archive.ts";
 import type { AwaitedRecords, PromiseReport } from "./awaited.ts";
-import { BlockReader, type SignedTree } from "./blocks.ts";
+import { BlockReader } from "./blocks.ts";
 import { EntryReader } from "./entries.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import { continues, proveLeaf, tilesOfPrefix } from "./prefix.ts";
 import type { Report } from "./progress.ts";
-import { firstEntry, ignoreFault, type OpenedTree, openTree, requireAtLeast, requireHead } from "./signed.ts";
+import { RecomputedTree } from "./recomputed.ts";
+import {
+  ignoreFault,
+  type OpenedTree,
+  openTree,
+  requireAtLeast,
+  requireHead,
+  type SignedTree,
+} from "./signed.ts";
 import type { Known, LedgerState } from "./state.ts";
 import { StoredLedger } from "./stored.ts";
+import { Suspects } from "./suspects.ts";
 import type { Unvouched } from "./unvouched.ts";
 
 /** How far an archive has an entry: under an anchor, published and under none, or not at all. */
 export type Coverage = "anchored" | "published" | "unpublished";
-
-/** A stored hash that is not the one recomputed. */
-interface Suspect {
-  readonly tile: Tile;
-  readonly position: number;
-  readonly recomputed: Hash;
-  readonly stored: Hash;
-}
-
-/** A signed root that is not the one recomputed. */
-interface Contradiction {
-  readonly signed: SignedTree;
-  readonly recomputed: Hash;
-  readonly place: Place;
-}
-
-/** As many undecided contradictions as are worth remembering; they tend to have one cause. */
-const PENDING_MAX = 100;
-
-/** How many objects are looked for at once. */
-const LOOKS_AT_ONCE = 16;
 
 export class LedgerWalk {
   readonly #ledger: TrustedLedger;
@@ -63,6 +40,8 @@ export class LedgerWalk {
   readonly #findings: Findings;
   readonly #entries: EntryReader | undefined;
   readonly #blocks: BlockReader;
+  readonly #tree: RecomputedTree;
+  readonly #suspects: Suspects;
   readonly #awaited: AwaitedRecords;
   readonly #progress: Report | undefined;
   /** What an earlier audit has found published. */
@@ -74,21 +53,13 @@ export class LedgerWalk {
   #expected: SignedTree | undefined;
   #pinned: SignedTree | undefined;
   #pinNote: string | undefined;
-  #frontier: Frontier;
-  /** The newest leaf that was walked; before the first, what entry 0 names as the one before it. */
-  #chain: Hash;
-  /** The last leaf of the last full block that was walked. */
-  #blockEnd: Hash;
-  /** The recomputed hashes of the tile that is being filled, by level. */
-  readonly #edges: Hash[][];
   /** Where a later audit may begin. */
   #mark: Pick<LedgerState, "edge" | "head"> | undefined;
   /** Why it could not be told whether the known tree is continued. */
   #doubt: Fault | undefined;
   /** Nothing tells the leaves from here on. */
   #isLost = false;
-  #suspects: Suspect[] = [];
-  #contradictions: Contradiction[] = [];
+  /** The size of the largest signed tree that the leaves make up. */
   #confirmed: number;
   #anchored = 0;
   #promises: readonly PromiseReport[] = [];
@@ -108,18 +79,15 @@ export class LedgerWalk {
     progress?: Report,
   ) {
     const start = known?.start;
-    const { frontier = emptyFrontier(), edges = [], head = new Uint8Array(HASH_BYTES) } = start ?? {};
     this.#ledger = ledger;
     this.#findings = findings;
     this.#known = known;
     this.#progress = progress;
-    this.#frontier = frontier;
-    this.#edges = edges.map(hashes => [...hashes]);
-    this.#chain = head;
-    this.#blockEnd = head;
-    this.#confirmed = frontier.size;
+    this.#tree = new RecomputedTree(start);
+    this.#confirmed = this.#tree.size;
     this.#pruned = start?.entries?.pruned ?? 0;
     this.#stored = new StoredLedger(ledger.name, this.#pruned, archive, findings);
+    this.#suspects = new Suspects(this.#stored, archive.holdsEntries, findings);
     this.#entries = archive.holdsEntries ? new EntryReader(ledger.origin, awaited, start) : undefined;
     const loaded = start?.entries === undefined ? 0 : (start.entries.read ?? known!.tree.size);
     this.#blocks = new BlockReader(this.#stored, this.#entries, findings, loaded);
@@ -131,7 +99,7 @@ export class LedgerWalk {
    * continue what was published at an earlier audit.
    */
   async begin(): Promise<void> {
-    if (this.#entries !== undefined) await this.#stored.begin(this.#frontier.size / TILE_WIDTH);
+    if (this.#entries !== undefined) await this.#stored.begin(this.#tree.size / TILE_WIDTH);
     this.#note = await this.#stored.get("checkpoint");
     const [note, known] = [this.#note, this.#known?.tree];
     if (note === undefined) return;
@@ -165,18 +133,13 @@ export class LedgerWalk {
       this.#pinNote = pin.checkpoint;
       if (!(await this.#reach(tree, place))) return;
       this.#anchored = tree.size;
-      requireHead(pin, this.#chain, place.path);
+      requireHead(pin, this.#tree.head, place.path);
     });
   }
 
   /** Notes where a later audit may begin: with the block in which the newest anchored tree ends. */
   mark(): void {
-    this.#mark = this.#here();
-  }
-
-  #here(): Pick<LedgerState, "edge" | "head"> {
-    const edge = this.#edges.slice(1).map(hashes => hashes.map(encodeBase64url));
-    return { edge, head: encodeBase64url(this.#blockEnd) };
+    this.#mark = this.#tree.blocks();
   }
 
   /**
@@ -188,7 +151,7 @@ export class LedgerWalk {
     const known = this.#known?.tree.size ?? 0;
     if (this.#pinNote === undefined) return this.#known === undefined ? "none" : "undecided";
     const isSettled =
-      this.#confirmed === this.#pinned!.size && this.#suspects.length === 0 && this.#stored.isSettled;
+      this.#confirmed === this.#pinned!.size && this.#suspects.isEmpty && this.#stored.isSettled;
     if (!isSettled || this.#doubt !== undefined || this.#confirmed < known) return "undecided";
     const entries = this.#entries && {
       ...this.#entries.state(),
@@ -196,7 +159,7 @@ export class LedgerWalk {
       read: this.#blocks.loaded,
     };
     const { origin } = this.#ledger;
-    return { origin, checkpoint: this.#pinNote, ...this.#here(), ...(entries && { entries }) };
+    return { origin, checkpoint: this.#pinNote, ...this.#tree.blocks(), ...(entries && { entries }) };
   }
 
   /** Checks what is published beyond the last anchor, and settles what is still undecided. */
@@ -207,14 +170,15 @@ export class LedgerWalk {
       if (this.#published !== undefined && this.#isFurther(this.#published, place.path)) {
         await this.#reach(this.#published, place);
       }
-      if (this.#confirmed === this.#target()?.size) await this.#compareLeftovers();
+      if (this.#confirmed === this.#target()?.size) {
+        await this.#suspects.compareLeftovers(this.#tree.edgesAt(this.#confirmed), this.#confirmed);
+      }
     });
     if (this.#entries !== undefined) {
       const pruned = await this.#stored.settle(this.#entries.pruned, this.#target()?.size ?? 0);
       this.#pruned = Math.max(this.#pruned, pruned);
     }
-    if (this.#contradictions.length > 0) this.#blame(this.#contradictions[0]!);
-    else this.#accuse();
+    this.#suspects.conclude(this.#confirmed, this.#target()?.size ?? 0);
     this.#settleDoubt(place);
     const reach = { size: this.#confirmed, pruned: this.#pruned, holdsEntries: this.#entries !== undefined };
     this.#promises = this.#awaited.judge(reach, place, this.#findings);
@@ -290,8 +254,6 @@ export class LedgerWalk {
     };
   }
 
-  // Signed roots.
-
   /** @throws Fault `missing` when there is no checkpoint of a ledger that is anchored, or was published before. */
   #requirePublished(path: string): void {
     const due = this.#pinned ?? this.#known?.tree;
@@ -345,68 +307,15 @@ export class LedgerWalk {
   /** Walks on to a signed tree. @returns whether the leaves up to there make up its root. */
   async #reach(signed: SignedTree, place: Place): Promise<boolean> {
     if (!(await this.#walkTo(signed.size))) return false;
-    await this.#compareEdges(signed.size);
-    const recomputed = rootOf(this.#frontier);
+    await this.#suspects.compareEdges(this.#tree.edgesAt(signed.size), this.#target()!.size);
+    const recomputed = this.#tree.root;
     const isEqual = equalBytes(recomputed, signed.root);
-    if (isEqual) this.#confirm();
-    else if (this.#contradictions.length < PENDING_MAX)
-      this.#contradictions.push({ signed, recomputed, place });
+    if (isEqual) {
+      this.#confirmed = this.#tree.size;
+      this.#suspects.confirm();
+    } else this.#suspects.contradict({ signed, recomputed, place });
     return isEqual;
   }
-
-  /** All leaves so far are signed for: whatever contradicted them is itself wrong. */
-  #confirm(): void {
-    this.#confirmed = this.#frontier.size;
-    this.#accuse();
-    for (const { signed, recomputed, place } of this.#contradictions) {
-      const message = `${place.path}: its tree of ${signed.size} entries is not the one that was signed later`;
-      this.#findings.add("forked", place, message, {
-        expected: encodeBase64(recomputed),
-        found: encodeBase64(signed.root),
-      });
-    }
-    this.#contradictions = [];
-  }
-
-  /** Reports the stored hashes that are not those of the leaves. */
-  #accuse(): void {
-    for (const { tile, position, recomputed, stored } of this.#suspects) {
-      const place = this.#stored.place(tile);
-      this.#findings.add("tampered", place, `${place.path}: hash ${position} is not that of the entries`, {
-        expected: encodeBase64(recomputed),
-        found: encodeBase64(stored),
-        index: firstEntry(tile, position),
-      });
-    }
-    this.#suspects = [];
-  }
-
-  /** No signed root bears the leaves out: says where they were altered, as closely as can be told. */
-  #blame({ signed, recomputed, place }: Contradiction): void {
-    const block = this.#suspectBlock();
-    const at = block === undefined ? place : this.#stored.place(block);
-    const index = Math.max(this.#confirmed, (block?.n ?? 0) * TILE_WIDTH);
-    const message = `what is stored from entry ${index} on does not lead to the signed root of ${signed.size}`;
-    this.#findings.add("tampered", at, `${at.path}: ${message}`, {
-      expected: encodeBase64(signed.root),
-      found: encodeBase64(recomputed),
-      index,
-    });
-  }
-
-  /** The block that another tile contradicts; or, when none is contradicted, the one that no tile vouches for. */
-  #suspectBlock(): Tile | undefined {
-    const { size } = this.#target()!;
-    const suspect = this.#suspects.find(({ tile }) => tile.level === "entries" || tile.level <= 1);
-    if (suspect !== undefined) {
-      const n = Math.floor(firstEntry(suspect.tile, suspect.position) / TILE_WIDTH);
-      return tileAt(this.#entries === undefined ? 0 : "entries", n, size);
-    }
-    // Entries that agree with their tiles were altered together with them, and nothing tells where.
-    return this.#entries === undefined ? tileAt(0, Math.floor(size / TILE_WIDTH), size) : undefined;
-  }
-
-  // The tree.
 
   /** The largest signed tree. Its tiles are the widest that must be stored. */
   #target(): SignedTree | undefined {
@@ -419,79 +328,18 @@ export class LedgerWalk {
 
   /** Walks on to a size. @returns false when the leaves up to there cannot be read. */
   async #walkTo(size: number): Promise<boolean> {
-    while (this.#frontier.size < size && !this.#isLost) {
-      const n = Math.floor(this.#frontier.size / TILE_WIDTH);
-      const before = { frontier: this.#frontier, chain: this.#chain };
-      const leaves = await this.#blocks.read(n, this.#target()!, before);
+    const tree = this.#tree;
+    while (tree.size < size && !this.#isLost) {
+      const target = this.#target()!;
+      const n = Math.floor(tree.size / TILE_WIDTH);
+      const leaves = await this.#blocks.read(n, target, tree);
       if (leaves === undefined) this.#isLost = true;
-      else await this.#grow(leaves.slice(this.#frontier.size - n * TILE_WIDTH, size - n * TILE_WIDTH));
-      this.#progress?.(this.#frontier.size, this.#target()!.size);
+      else {
+        const next = leaves.slice(tree.size - n * TILE_WIDTH, size - n * TILE_WIDTH);
+        for (const filled of tree.grow(next)) await this.#suspects.compare(filled, target.size);
+      }
+      this.#progress?.(tree.size, target.size);
     }
     return !this.#isLost;
-  }
-
-  /** Takes leaves into the tree, and compares the tiles above that they fill. */
-  async #grow(leaves: readonly Hash[]): Promise<void> {
-    const filled: { readonly tile: Tile; readonly hashes: readonly Hash[] }[] = [];
-    const add = (level: number, n: number, hash: Hash) => {
-      const hashes = this.#edges[level] ?? [];
-      hashes.push(hash);
-      const isFull = hashes.length === TILE_WIDTH;
-      this.#edges[level] = isFull ? [] : hashes;
-      if (isFull) filled.push({ tile: { level, n: Math.floor(n / TILE_WIDTH), width: TILE_WIDTH }, hashes });
-    };
-    for (const [i, leaf] of leaves.entries()) add(0, this.#frontier.size + i, leaf);
-    this.#frontier = extend(this.#frontier, leaves, add);
-    this.#chain = leaves.at(-1)!;
-    if (this.#frontier.size % TILE_WIDTH === 0) this.#blockEnd = this.#chain;
-    for (const { tile, hashes } of filled) if (tile.level !== 0) await this.#compare(tile, hashes);
-  }
-
-  // Stored hashes that are compared with recomputed ones.
-
-  /** The partial objects of the tree of `size`, to which the walk has come, with their recomputed hashes. */
-  #edgesAt(size: number): { readonly tile: Tile; readonly recomputed: readonly Hash[] }[] {
-    return this.#edges.flatMap((recomputed, level) => {
-      const tile = tileAt(level, Math.floor(size / TILE_WIDTH ** (level + 1)), size);
-      if (tile === undefined) return [];
-      const bundle: Tile = { ...tile, level: "entries" };
-      const tiles = level === 0 && this.#entries !== undefined ? [bundle, tile] : [tile];
-      return tiles.map(tile => ({ tile, recomputed }));
-    });
-  }
-
-  async #compareEdges(size: number): Promise<void> {
-    for (const { tile, recomputed } of this.#edgesAt(size)) {
-      if (await this.#isDue(tile)) await this.#compare(tile, recomputed);
-    }
-  }
-
-  /** A partial object may be gone once there is a full one; and those of the last block have been read. */
-  async #isDue(tile: Tile): Promise<boolean> {
-    const widest = tileAt(tile.level, tile.n, this.#target()!.size)!;
-    if (widest.width === tile.width) return tile.level !== "entries" && tile.level > 0;
-    return widest.width < TILE_WIDTH || (await this.#stored.has(tile));
-  }
-
-  /** Partial objects that were published between anchors: not needed any more, but if there, then right. */
-  async #compareLeftovers(): Promise<void> {
-    for (const { tile, recomputed } of this.#edgesAt(this.#confirmed)) {
-      for (let width = 1; width < tile.width; width += LOOKS_AT_ONCE) {
-        const count = Math.min(LOOKS_AT_ONCE, tile.width - width);
-        const narrower = Array.from({ length: count }, (_, i) => ({ ...tile, width: width + i }));
-        await Promise.all(
-          narrower.map(async tile => {
-            if (await this.#stored.has(tile)) await this.#compare(tile, recomputed);
-          }),
-        );
-      }
-    }
-  }
-
-  async #compare(tile: Tile, recomputed: readonly Hash[]): Promise<void> {
-    const stored = (await this.#stored.read(tile, this.#target()!.size)) ?? [];
-    const position = stored.findIndex((hash, i) => !equalBytes(hash, recomputed[i]!));
-    if (position === -1 || this.#suspects.length >= PENDING_MAX) return;
-    this.#suspects.push({ tile, position, recomputed: recomputed[position]!, stored: stored[position]! });
   }
 }
