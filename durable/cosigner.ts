@@ -9,7 +9,7 @@ import { meetsQuorum, type Policy, type PolicyWitness } from "../src/tlog/policy
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { planConsistency } from "../src/tlog/tree.ts";
 import { formatAddCheckpoint, openAnswer, parseTreeSize } from "../src/tlog/witness.ts";
-import { readAnswer } from "./answer.ts";
+import { ask } from "./ask.ts";
 import type { Sql } from "./sql.ts";
 
 export interface CosignerOptions {
@@ -106,15 +106,11 @@ export class Cosigner {
 
   async #post({ url }: PolicyWitness, body: string): Promise<{ status: number; body: string }> {
     if (url === undefined) throw new Error("the policy names no URL for it");
-    const signal = AbortSignal.timeout(this.#options.waitMs);
-    const response = await this.#options.fetch(`${url.replace(/\/$/, "")}/add-checkpoint`, {
-      method: "POST",
-      body,
-      redirect: "manual",
-      signal,
-    });
-    const bytes = await readAnswer(response, "it", ANSWER_BYTES_MAX);
-    return { status: response.status, body: decoder.decode(bytes) };
+    const { fetch, waitMs } = this.#options;
+    const target = `${url.replace(/\/$/, "")}/add-checkpoint`;
+    const bounds = { who: "it", waitMs, bytesMax: ANSWER_BYTES_MAX };
+    const answer = await ask(settings => fetch(target, { method: "POST", body, ...settings }), bounds);
+    return { status: answer.status, body: decoder.decode(answer.body) };
   }
 
   /** The size of the tree that a witness is known to have cosigned; it may have forgotten, or gone on. */

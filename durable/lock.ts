@@ -5,7 +5,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
 import { type AnchorPayload, formatAnchorPath } from "../src/receipt/anchor.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
-import { readAnswer } from "./answer.ts";
+import { ask } from "./ask.ts";
 import type { ObjectLockStore } from "./objectlock.ts";
 import type { Sql, SqlRow } from "./sql.ts";
 
@@ -118,17 +118,13 @@ export class BucketLock implements Lock {
   /** The rules as they were told, their hash, and for how long they hold whatever is in the bucket. */
   async #readRules() {
     const { rulesUrl, token, now, fetch, waitMs = WAIT_MS } = this.#options;
-    const response = await fetch(rulesUrl, {
-      headers: { authorization: `Bearer ${token}` },
-      redirect: "manual",
-      signal: AbortSignal.timeout(waitMs),
-    });
-    const bytes = await readAnswer(response, "the lock rules of the anchor bucket", RULES_BYTES_MAX);
-    const text = new TextDecoder().decode(bytes);
+    const who = "the lock rules of the anchor bucket";
+    const headers = { authorization: `Bearer ${token}` };
+    const bounds = { who, waitMs, bytesMax: RULES_BYTES_MAX };
+    const { status, body } = await ask(settings => fetch(rulesUrl, { headers, ...settings }), bounds);
+    const text = new TextDecoder().decode(body);
     const answer = v.safeParse(AnswerSchema, parseJson(text));
-    if (response.status !== 200 || !answer.success) {
-      throw new Error(`the lock rules of the anchor bucket: could not be read, status ${response.status}`);
-    }
+    if (status !== 200 || !answer.success) throw new Error(`${who}: could not be read, status ${status}`);
     const told = JSON.stringify((JSON.parse(text) as v.InferInput<typeof AnswerSchema>).result.rules ?? []);
     const seconds = Math.max(0, ...answer.output.result.rules.map(secondsOf));
     return {

@@ -5,7 +5,7 @@
 // all of them. So the object of a key is its oldest version, whatever has been put on top of it since.
 import type { XmlElement } from "@rgrove/parse-xml";
 import type { Archive, Versioned } from "./archive.ts";
-import { elementsOf, readBytes, readListing, refusal, S3Bucket, type S3Options, textOf } from "./s3.ts";
+import { elementsOf, readListing, refusal, S3Bucket, type S3Options, textOf } from "./s3.ts";
 
 export interface ObjectLockOptions extends S3Options {
   /** For how long what is put is retained, in ms. */
@@ -38,9 +38,9 @@ export class ObjectLockStore implements Archive {
   async get(key: string): Promise<Versioned | undefined> {
     const version = await this.#oldest(key);
     if (version === undefined) return undefined;
-    const response = await this.#bucket.send({ method: "GET", key, query: { versionId: version } });
-    if (response.status !== 200) throw await refusal(response, `GET ${key}`);
-    return { bytes: await readBytes(response, `GET ${key}`), version };
+    const answer = await this.#bucket.send({ method: "GET", key, query: { versionId: version } });
+    if (answer.status !== 200) throw refusal(answer, `GET ${key}`);
+    return { bytes: answer.body, version };
   }
 
   /**
@@ -50,16 +50,15 @@ export class ObjectLockStore implements Archive {
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
     if ((await this.#oldest(key)) !== undefined) return false;
     const { now, retentionMs } = this.#options;
-    const response = await this.#bucket.put(key, bytes, {
+    const { status, headers } = await this.#bucket.put(key, bytes, {
       "if-none-match": "*",
       "x-amz-object-lock-mode": "COMPLIANCE",
       "x-amz-object-lock-retain-until-date": new Date(now() + retentionMs).toISOString(),
     });
-    await response.body?.cancel();
     // 412: somebody was faster, and the service honours If-None-Match. 409: two conditional puts at once.
-    if (response.status === 412 || response.status === 409) return false;
-    if (response.status !== 200) throw new Error(`PUT ${key}: answered with status ${response.status}`);
-    const version = response.headers.get("x-amz-version-id");
+    if (status === 412 || status === 409) return false;
+    if (status !== 200) throw new Error(`PUT ${key}: answered with status ${status}`);
+    const version = headers.get("x-amz-version-id");
     if (version === null) {
       throw new Error(`PUT ${key}: the bucket keeps no versions, so it cannot have Object Lock`);
     }
@@ -68,13 +67,17 @@ export class ObjectLockStore implements Archive {
 
   /** The retention of a version, read back from the service. */
   async readRetention(key: string, version: string): Promise<Retention> {
-    const response = await this.#bucket.send({ method: "HEAD", key, query: { versionId: version } });
-    if (response.status !== 200) throw new Error(`HEAD ${key}: answered with status ${response.status}`);
-    const until = response.headers.get("x-amz-object-lock-retain-until-date");
+    const { status, headers } = await this.#bucket.send({
+      method: "HEAD",
+      key,
+      query: { versionId: version },
+    });
+    if (status !== 200) throw new Error(`HEAD ${key}: answered with status ${status}`);
+    const until = headers.get("x-amz-object-lock-retain-until-date");
     return {
-      mode: response.headers.get("x-amz-object-lock-mode") ?? "none",
+      mode: headers.get("x-amz-object-lock-mode") ?? "none",
       ...(until !== null && { until: new Date(until).toISOString() }),
-      legalHold: response.headers.get("x-amz-object-lock-legal-hold") === "ON",
+      legalHold: headers.get("x-amz-object-lock-legal-hold") === "ON",
     };
   }
 
@@ -94,8 +97,8 @@ export class ObjectLockStore implements Archive {
     let from: Record<string, string> = {};
     for (let page = 0; page < PAGES_MAX; page++) {
       const query = { versions: "", prefix: key, ...from };
-      const response = await this.#bucket.send({ method: "GET", key: "", query });
-      const listing = readVersions(await readListing(response, "ListVersionsResult", `versions of ${key}`));
+      const answer = await this.#bucket.send({ method: "GET", key: "", query });
+      const listing = readVersions(readListing(answer, "ListVersionsResult", `versions of ${key}`));
       // A key's versions come newest first, and keys that only begin like this one come after it.
       oldest = listing.versions.findLast(version => version.key === key)?.id ?? oldest;
       if (listing.next === undefined || listing.next.key !== key) return oldest;

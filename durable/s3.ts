@@ -3,7 +3,7 @@
 import { parseXml, XmlElement } from "@rgrove/parse-xml";
 import { AwsClient } from "aws4fetch";
 import { encodeBase64 } from "../src/tlog/base64.ts";
-import { readAnswer } from "./answer.ts";
+import { type Answer, ask } from "./ask.ts";
 
 export interface S3Options {
   /** The URL of the bucket, path-style and without a slash at its end: `https://s3.example.com/bucket`. */
@@ -40,8 +40,8 @@ export class S3Bucket {
     this.#client = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3", retries: 0 });
   }
 
-  /** The service's answer, whatever its status. @throws when there is none in time, or no URL names the key. */
-  async send({ method, key, query = {}, headers = {}, body }: S3Request): Promise<Response> {
+  /** The service's answer, whatever its status. @throws when there is none within bounds, or no URL names the key. */
+  async send({ method, key, query = {}, headers = {}, body }: S3Request): Promise<Answer> {
     const { waitMs = WAIT_MS, fetch } = this.#options;
     const target = this.#locate(key);
     if (target === undefined) throw new Error(`${key}: no URL names an object of this key`);
@@ -51,11 +51,12 @@ export class S3Bucket {
       headers,
       ...(body && { body: body as BodyInit }),
     });
-    return fetch(new Request(signed, { signal: AbortSignal.timeout(waitMs), redirect: "manual" }));
+    const bounds = { who: `${method} ${key || "the bucket"}`, waitMs, bytesMax: ANSWER_BYTES_MAX };
+    return ask(settings => fetch(new Request(signed, settings)), bounds);
   }
 
   /** Puts an object with its checksum, and answers with the service's answer, whatever its status. */
-  async put(key: string, body: Uint8Array, headers: Readonly<Record<string, string>>): Promise<Response> {
+  async put(key: string, body: Uint8Array, headers: Readonly<Record<string, string>>): Promise<Answer> {
     const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", body as BufferSource));
     const checksum = { "x-amz-checksum-sha256": encodeBase64(hash) };
     return this.send({ method: "PUT", key, body, headers: { ...headers, ...checksum } });
@@ -75,23 +76,16 @@ export class S3Bucket {
   }
 }
 
-/** The bytes of an answer. @throws Error when there are more than any object of ours has. */
-export function readBytes(response: Response, what: string): Promise<Uint8Array> {
-  return readAnswer(response, what, ANSWER_BYTES_MAX);
-}
-
 /** What a service says when it refuses; its body names the code. */
-export async function refusal(response: Response, what: string): Promise<Error> {
-  const text = new TextDecoder().decode(await readAnswer(response, what, 64 * 1024));
-  const code = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(text)?.[1] ?? "no code";
-  return new Error(`${what}: answered with status ${response.status}, ${code}`);
+export function refusal({ status, body }: Answer, what: string): Error {
+  const code = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(new TextDecoder().decode(body))?.[1] ?? "no code";
+  return new Error(`${what}: answered with status ${status}, ${code}`);
 }
 
 /** Reads a listing: the root element of this name. @throws Error when it is none. */
-export async function readListing(response: Response, name: string, what: string): Promise<XmlElement> {
-  if (response.status !== 200) throw await refusal(response, what);
-  const bytes = await readBytes(response, what);
-  const { root } = parseXml(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+export function readListing(answer: Answer, name: string, what: string): XmlElement {
+  if (answer.status !== 200) throw refusal(answer, what);
+  const { root } = parseXml(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(answer.body));
   if (root?.name !== name) throw new Error(`${what}: expected a ${name}`);
   return root;
 }

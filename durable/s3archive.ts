@@ -6,7 +6,7 @@
 // and writes nothing where they are ignored.
 import type { XmlElement } from "@rgrove/parse-xml";
 import type { Archive, Versioned } from "./archive.ts";
-import { elementsOf, readBytes, readListing, refusal, S3Bucket, type S3Options, textOf } from "./s3.ts";
+import { elementsOf, readListing, refusal, S3Bucket, type S3Options, textOf } from "./s3.ts";
 import type { SpoolStore } from "./spool.ts";
 
 /** What the conditions are tried out on. No ledger's path and no path of the spool is without a slash. */
@@ -37,12 +37,12 @@ export class S3Archive implements Archive, SpoolStore {
   }
 
   async get(key: string): Promise<Versioned | undefined> {
-    const response = await this.#bucket.send({ method: "GET", key });
-    if (response.status === 404) return leave(response);
-    if (response.status !== 200) throw await refusal(response, `GET ${key}`);
-    const version = response.headers.get("etag");
+    const answer = await this.#bucket.send({ method: "GET", key });
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw refusal(answer, `GET ${key}`);
+    const version = answer.headers.get("etag");
     if (version === null) throw new Error(`GET ${key}: answered without an ETag`);
-    return { bytes: await readBytes(response, `GET ${key}`), version };
+    return { bytes: answer.body, version };
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
@@ -67,8 +67,8 @@ export class S3Archive implements Archive, SpoolStore {
     let from: Record<string, string> = {};
     for (let page = 0; page < PAGES_MAX; page++) {
       const query = { "list-type": "2", "encoding-type": "url", "max-keys": String(count), prefix, ...from };
-      const response = await this.#bucket.send({ method: "GET", key: "", query });
-      const listing = await readListing(response, "ListBucketResult", `list ${prefix}`);
+      const answer = await this.#bucket.send({ method: "GET", key: "", query });
+      const listing = readListing(answer, "ListBucketResult", `list ${prefix}`);
       keys.push(...readKeys(listing).filter(key => key.startsWith(prefix) && this.#bucket.names(key)));
       if (keys.length >= count || textOf(listing, "IsTruncated") !== "true") return keys.slice(0, count);
       from = { "continuation-token": textOf(listing, "NextContinuationToken") };
@@ -78,34 +78,28 @@ export class S3Archive implements Archive, SpoolStore {
 
   async read(key: string, bytesMax: number): Promise<Uint8Array | undefined> {
     const headers = { range: `bytes=0-${bytesMax - 1}` };
-    const response = await this.#bucket.send({ method: "GET", key, headers });
-    if (response.status === 404) return leave(response);
+    const answer = await this.#bucket.send({ method: "GET", key, headers });
+    if (answer.status === 404) return undefined;
     // 416: there is no first byte (RFC 9110 section 14.1.2).
-    if (response.status === 416) return leave(response) ?? new Uint8Array();
-    if (response.status !== 206 && response.status !== 200) throw await refusal(response, `GET ${key}`);
-    return (await readBytes(response, `GET ${key}`)).subarray(0, bytesMax);
+    if (answer.status === 416) return new Uint8Array();
+    if (answer.status !== 206 && answer.status !== 200) throw refusal(answer, `GET ${key}`);
+    return answer.body.subarray(0, bytesMax);
   }
 
   /** @returns whether it was written; not, when the condition did not hold. */
   async #put(key: string, bytes: Uint8Array, condition: Readonly<Record<string, string>>): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
-      const response = await this.#bucket.put(key, bytes, condition);
-      if (response.status === 200) return leave(response) ?? true;
+      const answer = await this.#bucket.put(key, bytes, condition);
+      if (answer.status === 200) return true;
       // 404: there is nothing to match.
-      if (response.status === 412 || (response.status === 404 && "if-match" in condition)) {
-        return leave(response) ?? false;
-      }
-      if (response.status !== 409 || attempt === ATTEMPTS_MAX) throw await refusal(response, `PUT ${key}`);
-      leave(response);
+      if (answer.status === 412 || (answer.status === 404 && "if-match" in condition)) return false;
+      if (answer.status !== 409 || attempt === ATTEMPTS_MAX) throw refusal(answer, `PUT ${key}`);
     }
   }
 
   async #delete(key: string): Promise<void> {
-    const response = await this.#bucket.send({ method: "DELETE", key });
-    if (response.status !== 204 && response.status !== 200 && response.status !== 404) {
-      throw await refusal(response, `DELETE ${key}`);
-    }
-    leave(response);
+    const answer = await this.#bucket.send({ method: "DELETE", key });
+    if (![200, 204, 404].includes(answer.status)) throw refusal(answer, `DELETE ${key}`);
   }
 
   async #requireConditions(): Promise<void> {
@@ -127,10 +121,4 @@ function readKeys(listing: XmlElement): string[] {
   const keys = elementsOf(listing, "Contents").map(object => textOf(object, "Key"));
   if (elementsOf(listing, "EncodingType").length === 0) return keys;
   return keys.map(key => decodeURIComponent(key.replaceAll("+", " ")));
-}
-
-/** Takes nothing more of an answer. */
-function leave(response: Response): undefined {
-  void response.body?.cancel();
-  return undefined;
 }

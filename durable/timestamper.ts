@@ -6,7 +6,7 @@ import {
   trimToken,
   verifyTimestamp,
 } from "../src/receipt/timestamp.ts";
-import { readAnswer } from "./answer.ts";
+import { ask } from "./ask.ts";
 
 /** How long an authority may take, in ms, and the most that it may answer, in bytes. */
 const TIMESTAMP_WAIT_MS = 10_000;
@@ -30,25 +30,25 @@ export interface TimestamperOptions {
 export async function requestTimestamp(digest: Uint8Array, options: TimestamperOptions): Promise<Uint8Array> {
   const { url, certificates, random, waitMs = TIMESTAMP_WAIT_MS } = options;
   const nonce = random(NONCE_BYTES);
-  const response = await options.fetch(url, {
+  const who = `timestamp authority ${url}`;
+  const request = {
     method: "POST",
     headers: { "content-type": "application/timestamp-query", accept: "application/timestamp-reply" },
     body: formatTimestampRequest(digest, nonce) as BodyInit,
-    // An authority that moves is configured anew: nobody else is sent a digest.
-    redirect: "manual",
-    signal: AbortSignal.timeout(waitMs),
+  };
+  const { status, headers, body } = await ask(settings => options.fetch(url, { ...request, ...settings }), {
+    who,
+    waitMs,
+    bytesMax: RESPONSE_BYTES_MAX,
   });
-  const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
-  if (response.status !== 200 || type !== "application/timestamp-reply") {
-    await response.body?.cancel();
+  const type = headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (status !== 200 || type !== "application/timestamp-reply") {
     throw new Error(
-      `timestamp authority ${url}: expected status 200 and application/timestamp-reply, found status ${response.status} and ${type ?? "no type"}`,
+      `${who}: expected status 200 and application/timestamp-reply, found status ${status} and ${type ?? "no type"}`,
     );
   }
-  const answer = parseTimestampResponse(
-    await readAnswer(response, `timestamp authority ${url}`, RESPONSE_BYTES_MAX),
-  );
-  if ("refused" in answer) throw new Error(`timestamp authority ${url}: refused: ${answer.refused}`);
+  const answer = parseTimestampResponse(body);
+  if ("refused" in answer) throw new Error(`${who}: refused: ${answer.refused}`);
   const token = await trimToken(answer.token, certificates);
   await verifyTimestamp(token, digest, certificates, nonce);
   return token;
