@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { commandOf, type RuntimeName } from "./runtimes.ts";
 
-const PROGRAM = resolve(import.meta.dirname, "../src/hosts/counterfoil.mjs");
+export const PROGRAM = resolve(import.meta.dirname, "../src/hosts/counterfoil.mjs");
 
 export interface ServeOptions {
   readonly runtime: RuntimeName;

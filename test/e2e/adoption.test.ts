@@ -40,7 +40,7 @@ beforeAll(async () => {
     // Workerd goes on without anybody who could end it.
     await expectRefusal(state, /workerd still runs on it/);
     await fetch(`${edge.url}/hello?name=unpublished`);
-    process.kill(edge.workerdPid, "SIGKILL");
+    process.kill(edge.servingPid, "SIGKILL");
   } finally {
     await edge.stop();
   }

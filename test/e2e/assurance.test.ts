@@ -280,7 +280,7 @@ describe("an edge that is killed between the call of the upstream and the record
     onTestFinished(() => first.stop());
     const answer = send(`${first.url}/order`).catch(() => "cut off");
     const jti = await arrived.promise;
-    await first.killWorkerd();
+    await first.killServing();
     expect(await answer).toBe("cut off");
 
     const second = await startEdge(options);

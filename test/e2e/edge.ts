@@ -21,16 +21,16 @@ export interface EdgeOptions {
 export interface Edge {
   readonly url: string;
   readonly state: string;
-  /** The process that serves: of workerd, or of another runtime that was asked for. */
-  readonly workerdPid: number;
+  /** The process that serves: workerd, or the runtime that was asked for. */
+  readonly servingPid: number;
   /** What it has printed so far, stdout and stderr. */
   readonly output: string;
   /** The operator's bearer token. */
   operatorToken(): Promise<string>;
   /** Sends the start script a signal, and waits for its end. */
   kill(signal: NodeJS.Signals): Promise<Exit>;
-  /** Kills workerd with SIGKILL, and waits for the end of the start script, which cannot go on without. */
-  killWorkerd(): Promise<Exit>;
+  /** Kills the process that serves with SIGKILL, and waits for the end of the start script, which cannot go on without. */
+  killServing(): Promise<Exit>;
   /** Ends whatever still runs, in good order if possible. May be called at any time and any number of times. */
   stop(): Promise<void>;
 }
@@ -62,11 +62,11 @@ export async function startEdge({ upstream, state, args = [] }: EdgeOptions = {}
     throw new Error(`npm start ended with exit code ${ended.code}: ${output.text()}`);
   }
   const url = match(output.text(), /Counterfoil is at (\S+)/);
-  const workerdPid = Number(match(output.text(), /(?:workerd|node|deno|bun) +process (\d+)/));
+  const servingPid = Number(match(output.text(), /^ +(?:workerd|node|deno|bun) +process (\d+)$/m));
   return {
     url,
     state: folder,
-    workerdPid,
+    servingPid,
     get output() {
       return output.text();
     },
@@ -75,14 +75,14 @@ export async function startEdge({ upstream, state, args = [] }: EdgeOptions = {}
       child.kill(signal);
       return exited;
     },
-    killWorkerd() {
-      process.kill(workerdPid, "SIGKILL");
+    killServing() {
+      process.kill(servingPid, "SIGKILL");
       return exited;
     },
     async stop() {
       child.kill("SIGINT");
       await exited;
-      await endOrphan(workerdPid, new URL(url));
+      await endOrphan(servingPid, new URL(url));
       await cleanUp();
     },
   };
@@ -107,7 +107,7 @@ function match(text: string, pattern: RegExp): string {
   return found;
 }
 
-/** A start script that was killed with SIGKILL could not end workerd: it still serves at its port. */
+/** A start script that was killed with SIGKILL could not end what serves: it still does at its port. */
 async function endOrphan(pid: number, { hostname, port }: URL): Promise<void> {
   while (await isListening(hostname, Number(port))) {
     try {

@@ -98,7 +98,7 @@ describe("the end of an edge", () => {
     async signal => {
       const edge = await start();
       expect(await edge.kill(signal)).toEqual({ code: 0, signal: null });
-      expect(isRunning(edge.workerdPid)).toBe(false);
+      expect(isRunning(edge.servingPid)).toBe(false);
       expect(await isListening("127.0.0.1", Number(new URL(edge.url).port))).toBe(false);
     },
   );
@@ -107,7 +107,7 @@ describe("the end of an edge", () => {
     const state = await makeState();
     const first = await start({ state });
     const index = await nextIndex(first);
-    expect(await first.killWorkerd()).toEqual({ code: 1, signal: null });
+    expect(await first.killServing()).toEqual({ code: 1, signal: null });
     expect(first.output).toContain("workerd has ended by itself (SIGKILL)");
     const second = await start({ state });
     // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.

@@ -99,13 +99,13 @@ const WAYS = {
 
 /** A figure of the process's memory, in bytes. */
 function memory(figure: "VmRSS" | "VmHWM"): number {
-  const status = readFileSync(`/proc/${edge.workerdPid}/status`, "utf8");
+  const status = readFileSync(`/proc/${edge.servingPid}/status`, "utf8");
   return Number(new RegExp(`^${figure}:\\s*(\\d+) kB$`, "m").exec(status)![1]) * 1024;
 }
 
 /** Forgets the peak so far. */
 function resetPeak(): void {
-  writeFileSync(`/proc/${edge.workerdPid}/clear_refs`, "5");
+  writeFileSync(`/proc/${edge.servingPid}/clear_refs`, "5");
 }
 
 test.each(["down", "up"] as const)("1 GiB %s keeps workerd within 32 MiB of idle", async way => {
