@@ -12,9 +12,10 @@ import {
 import type { Timestamp } from "../receipt/timestamp.ts";
 import type { Trust } from "../receipt/trust.ts";
 import { openTimestamp } from "../receipt/verify.ts";
-import { Fault } from "../tlog/fault.ts";
+import { Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { type Findings, located, type Place } from "./findings.ts";
+import { ignoreFault } from "./signed.ts";
 import { Timeline } from "./timeline.ts";
 
 /** What the anchors' timestamps say, where there are any. */
@@ -35,6 +36,9 @@ const EPOCH_MAX = 9_999_999_999;
 
 /** After so many missing anchors in a row, the rest is not looked for. */
 const GAP_MAX = 100_000;
+
+/** After so many in a row that cannot be opened, the rest is not read: who answers anything with a page has no end. */
+const UNREADABLE_MAX = 1000;
 
 // Any byte becomes one character; what is not ASCII then opens as no anchor.
 const decoder = new TextDecoder("latin1");
@@ -91,32 +95,39 @@ export class AnchorWalk {
     return { points, pauses, stamps };
   }
 
-  /** Finds the newest anchor. What the archive tells of it is not believed: newer ones are looked for. */
+  /**
+   * Finds the newest anchor. What the archive tells of it is not believed: newer ones are looked for, and after each
+   * that holds again.
+   */
   async begin(): Promise<void> {
     const known = this.#kept.map(({ payload }) => payload.epoch);
     const told = Math.max((await this.#archive.newestEpoch()) ?? -1, ...known);
     if (this.#first > 0) this.#listed = await this.#archive.listEpochs?.();
     this.#last = Math.min(told, EPOCH_MAX - PROBE_AHEAD);
-    for (let epoch = this.#last + 1; epoch <= this.#last + PROBE_AHEAD; epoch++) {
-      if ((await this.#get(epoch)) !== undefined) this.#last = epoch;
+    let sure = this.#last;
+    for (let epoch = sure + 1; epoch <= sure + PROBE_AHEAD; epoch++) {
+      const text = await this.#get(epoch);
+      if (text === undefined) continue;
+      this.#last = epoch;
+      if ((await this.#peek(text))?.payload.epoch === epoch) sure = epoch;
     }
   }
 
   /** What the newest anchor pins, if it can be opened; it is checked when its turn comes. */
   async peekNewest(): Promise<readonly Pin[]> {
     const text = this.#last === -1 ? undefined : await this.#get(this.#last);
-    if (text === undefined) return [];
-    try {
-      return (await openAnchor(text, this.#trust.anchorKeys)).payload.ledgers;
-    } catch (error) {
-      if (error instanceof Fault) return [];
-      throw error;
-    }
+    return (text === undefined ? undefined : await this.#peek(text))?.payload.ledgers ?? [];
+  }
+
+  /** An anchor that is only looked at in advance: its faults show when its turn comes. */
+  #peek(text: string): Promise<Anchor | undefined> {
+    return openAnchor(text, this.#trust.anchorKeys).catch(ignoreFault);
   }
 
   /** The anchors that hold, in the order of their epochs. */
   async *read(): AsyncGenerator<AnchorFound> {
     let epoch = 0;
+    let unreadable = 0;
     while (epoch <= this.#last) {
       if (this.#isSettled(epoch)) {
         epoch++;
@@ -134,13 +145,23 @@ export class AnchorWalk {
         continue;
       }
       let anchor: Anchor | undefined;
+      let code: FaultCode = "malformed";
       await this.#findings.check(place, async () => {
-        anchor = await this.#open(text, epoch, place.path);
+        anchor = await this.#open(text, epoch, place.path).catch(error => {
+          if (error instanceof Fault) code = error.code;
+          throw error;
+        });
       });
       const timestamped =
         anchor?.timestamp === undefined ? undefined : await this.#checkTimestamp(anchor, place);
       const chained = anchor?.payload.prev === this.#prev;
       this.#prev = anchor?.digest;
+      unreadable = anchor === undefined ? unreadable + 1 : 0;
+      if (unreadable === UNREADABLE_MAX) {
+        const message = `${place.path}: so many before it cannot be opened either that the rest is not read`;
+        this.#findings.add(code, place, message, { found: `${unreadable} in a row` });
+        return;
+      }
       if (anchor !== undefined) {
         this.locks = [anchor.payload.lock, ...(anchor.payload.copies ?? [])];
         yield { anchor, place, chained, timestamped };

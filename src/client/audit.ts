@@ -120,7 +120,8 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     const shown = { newest: anchors.newest, entriesAt: ledgers.map(({ newestAt }) => newestAt) };
     requireAnchored(holdings, shown, anchoredWithinS, findings);
   }
-  const isKnown = anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
+  const hasOwn = kept.length > 0 || known !== undefined;
+  const isKnown = hasOwn || anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
   const became = [...walks.values()].flatMap(walk => walk.promises);
   const alone = [...walks.values()].map(walk => walk.unvouched).filter(tree => tree !== undefined);
   const unvouched = [...vouching.unvouched, ...alone];
@@ -268,6 +269,15 @@ function reportRefused(
   for (const [origin, code] of now) refused.set(origin, code);
 }
 
+/** What says nothing against anybody where nothing bears a good signature. */
+const UNKNOWN_CODES: readonly FaultCode[] = [
+  "unknown-key",
+  "wrong-origin",
+  "malformed",
+  "unsupported",
+  "too-large",
+];
+
 function decide(
   { problems, count }: Findings,
   isKnown: boolean,
@@ -283,8 +293,9 @@ function decide(
   if (count === 0) {
     throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
   }
-  // Nothing contradicts anything: the trust document is older than some keys, or about something else altogether.
-  const open = isKnown ? ["unknown-key"] : ["unknown-key", "wrong-origin"];
+  // Nothing contradicts anything: the trust document is older than some keys, or about something else altogether; or
+  // this is no archive, but whatever else somebody answers with.
+  const open: readonly FaultCode[] = isKnown ? ["unknown-key"] : UNKNOWN_CODES;
   return problems.every(({ fault }) => open.includes(fault.code)) ? "undecided" : "wrong";
 }
 

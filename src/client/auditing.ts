@@ -7,7 +7,7 @@ import { Fault } from "../tlog/fault.ts";
 import { type AuditReport, audit } from "./audit.ts";
 import { readCapture } from "./capture.ts";
 import { openArchive, readAnchor, readPromise, receiptOf } from "./input.ts";
-import { Undecided } from "./outcome.ts";
+import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
 import { Progress } from "./progress.ts";
 import { openState } from "./state.ts";
@@ -112,6 +112,8 @@ async function openStateFile(
 ): Promise<OpenedStateFile | undefined> {
   if (file === undefined) return undefined;
   const text = await readState(platform, file);
+  if (text !== undefined)
+    await undecidedIfFaulty(`${file}: the state of your last audit`, () => openState(text, trust));
   const settle = async (next: string | undefined) => {
     if (next !== undefined) await platform.writeFile(file, encoder.encode(next));
     await platform.removeFile(progressOf(file));

@@ -107,7 +107,9 @@ function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
 /** What is left open when no key that is trusted has signed something, and nothing else is wrong. */
 function describeUnknown({ anchors, ledgers, problems }: AuditReport): string {
   const isKnown = anchors.count > 0 || ledgers.some(({ recomputed }) => recomputed > 0);
-  if (!isKnown) return "nothing here is signed by a key that you trust";
+  const isOther = problems.every(({ fault }) => ["unknown-key", "wrong-origin"].includes(fault.code));
+  if (!isKnown && isOther) return "nothing here is signed by a key that you trust";
+  if (!isKnown) return `there is no archive here: ${problems[0]!.fault.code}: ${problems[0]!.fault.message}`;
   return `${problems[0]!.fault.message}; the rest holds together. Keys were replaced since your trust document, or somebody else has signed: get a newer document`;
 }
 

@@ -42,16 +42,26 @@ export async function fetchProof(
   waitS: number,
 ): Promise<FetchedProof> {
   const address = `${url.replace(/\/proof$/, "")}/proof`;
-  const bytes = await waitForProof(sender, address, waitS).catch(async error => {
-    const made = receipt && (await proveFromTiles(sender, address, receipt, trust).catch(onlyFaults));
-    if (made) return new TextEncoder().encode(made);
-    throw error;
-  });
-  const proof = new TextDecoder().decode(bytes);
-  const carried = carriedReceipt(proof, address);
+  const { bytes, proof, carried } = await waitForProof(sender, address, waitS)
+    .then(bytes => readProof(bytes, address))
+    .catch(async error => {
+      const made = receipt && (await proveFromTiles(sender, address, receipt, trust).catch(onlyFaults));
+      if (made) return readProof(new TextEncoder().encode(made), address);
+      throw error;
+    });
   if (receipt !== undefined) requireSameExchange(parseReceipt(receipt), parseReceipt(carried));
   const verdict = await verifyTrusted({ receipt: carried, proof }, trust);
   return { bytes, verdict };
+}
+
+/** A proof and the receipt that it carries. @throws Undecided for anything else: that says nothing against anybody. */
+function readProof(bytes: Uint8Array, address: string) {
+  return undecidedIfFaulty(address, () => {
+    const proof = new TextDecoder().decode(bytes);
+    const carried = carriedReceipt(proof, address);
+    parseReceipt(carried);
+    return { bytes, proof, carried };
+  });
 }
 
 /**

@@ -1,11 +1,11 @@
 // `counterfoil serve`: an edge as a process on the runtime that this is, from its wrangler.toml and its state folder
 // to its end. Whatever keeps it from beginning is said in one sentence.
 import { readFile } from "node:fs/promises";
-import { parse } from "smol-toml";
 import { Undecided } from "../client/outcome.ts";
 import type { EdgeAddress, EdgeSettings } from "../client/platform.ts";
 import { SECRET_NAMES, type Secrets } from "./environment.ts";
 import { openKeySet, SIGNING_KEYS } from "./keys.ts";
+import { parseVars } from "./policy.ts";
 import { type EdgeOptions, type RunningEdge, startEdge } from "./process.ts";
 import type { Runtime, TlsOptions } from "./runtime.ts";
 import { untilToldToEnd } from "./signals.ts";
@@ -62,7 +62,7 @@ function versionOf({ name }: Runtime): string {
 async function readVars(path: string): Promise<unknown> {
   const text = await readText(path, "the configuration");
   try {
-    return parse(text).vars ?? {};
+    return parseVars(text);
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`);
   }

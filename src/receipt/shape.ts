@@ -53,10 +53,11 @@ function checkShape<S extends v.GenericSchema>(schema: S, value: unknown, what: 
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const issue = result.issues[0];
-  throw new Fault("malformed", `${what}: ${v.getDotPath(issue) ?? "top level"}: ${issue.message}`, {
-    expected: issue.expected ?? "a valid value",
-    found: issue.received,
-  });
+  const place = `${what}: ${v.getDotPath(issue) ?? "top level"}`;
+  const expected = issue.expected ?? "a valid value";
+  if (issue.received === "undefined")
+    throw new Fault("malformed", `${place}: is not there`, { expected, found: "nothing" });
+  throw new Fault("malformed", `${place}: ${issue.message}`, { expected, found: issue.received });
 }
 
 /** base64url of a text's UTF-8 bytes: how a JWS carries its header and payload. */

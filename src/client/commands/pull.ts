@@ -1,9 +1,10 @@
 // counterfoil pull: copies an archive into a folder, and its records into a local database.
 import type { Command } from "commander";
+import type { FaultCode } from "../../tlog/fault.ts";
 import { type CommonOptions, collect, examples, parseCount, type Run } from "../command.ts";
 import { readDisclosures } from "../disclosures.ts";
 import { openArchive, readText } from "../input.ts";
-import { describeFailure } from "../outcome.ts";
+import { describeFailure, Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
 import {
   type Answer,
@@ -88,12 +89,23 @@ async function pullCommand(
     const { trust } = source;
     const progress = { copied: copying.report, indexed: indexing.report };
     const report = await pull({ archive, store, trust, index, lanes: options.parallel, ...progress });
+    if (isEmpty(report)) {
+      throw new Undecided("there is no archive here: neither an anchor nor a checkpoint", {
+        expected: "an API whose ledgers your trust document names, once one is published",
+        found: url,
+      });
+    }
     const joined = given.map(disclosures => index.join(disclosures));
-    return describePull(report, folder, source, archive.holdsEntries, joined);
+    return describePull(report, url, folder, source, archive.holdsEntries, joined);
   } finally {
     await copying.end();
     await indexing.end();
   }
+}
+
+/** Whether there is nothing to copy. */
+function isEmpty({ ledgers, newest, problemCount }: PullReport): boolean {
+  return problemCount === 0 && newest === undefined && ledgers.every(({ size }) => size === undefined);
 }
 
 /** The trust that a copy began with is kept in it; another one must be named. */
@@ -108,8 +120,18 @@ async function findCopyTrust(
   return own === undefined ? fetchTrust(platform, url) : openTrust(own, path, "given");
 }
 
+/**
+ * Whether a problem says nothing against anybody. Where there was no copy, and there is none now, somebody else may
+ * have answered.
+ */
+function isOpenCode({ ledgers, newest }: PullReport, code: FaultCode): boolean {
+  const isKnown = newest !== undefined || ledgers.some(({ size }) => size !== undefined);
+  return code === "unknown-key" || (!isKnown && (code === "malformed" || code === "too-large"));
+}
+
 function describePull(
   report: PullReport,
+  address: string,
   folder: string,
   source: TrustSource,
   holdsEntries: boolean,
@@ -121,7 +143,7 @@ function describePull(
   const unknown = joined.flatMap(one => one.unknown);
   const isWrong = problemCount > 0 || faults.length > 0;
   // A key that was replaced since the trust document is no contradiction.
-  const isOpen = faults.length === 0 && problems.every(({ fault }) => fault.code === "unknown-key");
+  const isOpen = faults.length === 0 && problems.every(({ fault }) => isOpenCode(report, fault.code));
   const outcome = !isWrong ? "proven" : isOpen ? "undecided" : "wrong";
   const rows: Row[] = [
     ...(first === undefined ? [] : describeFirst(outcome, first)),
@@ -154,6 +176,7 @@ function describePull(
           ] as const,
         ]),
     ...describeOthers(problems, problemCount),
+    ["archive", address],
     ["trust", describeSource(source)],
     [
       "next",
@@ -164,7 +187,7 @@ function describePull(
     outcome,
     rows,
     json: {
-      ...{ folder, ledgers, newest, anchorsAdded, fetched, problemCount },
+      ...{ archive: address, folder, ledgers, newest, anchorsAdded, fetched, problemCount },
       problems: listProblems(problems),
       disclosed: {
         values: joined.reduce((sum, { values }) => sum + values, 0),

@@ -1,7 +1,7 @@
 // The command line as a program of its own on Node: real files, real streams, real HTTP.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -131,6 +131,28 @@ describe("counterfoil on Node", () => {
     const { code, err } = await run(args.map(arg => arg.replace("URL", url)));
     expect([code, err]).toEqual([2, expect.stringMatching(/^undecided /)]);
     expect(await readdir(folder)).toEqual(before);
+  });
+
+  test.each([
+    ["an empty file", ["verify", "empty", "--trust", "trust.json"], "empty"],
+    ["JSON", ["verify", "trust.json", "--trust", "trust.json"], "trust.json"],
+    ["another kind of configuration", ["serve", "--config", "trust.json", "--state", "state"], "trust.json"],
+    ["a host that there is not", ["audit", "http://no.invalid", "--trust", "trust.json"], "no.invalid"],
+    ["a copy in which an object has no end", ["audit", "endless", "--trust", "trust.json"], "0000000000.jws"],
+    ["a copy in which an object is huge", ["audit", "huge", "--trust", "trust.json"], "0000000000.jws"],
+  ])("names cause and place in one message, given %s", async (_, args, place) => {
+    await writeFile(join(folder, "empty"), "");
+    for (const name of ["endless", "huge"]) {
+      const anchors = join(folder, name, "anchors");
+      const object = join(anchors, "0000000000.jws");
+      await mkdir(anchors, { recursive: true });
+      if (name === "endless") await symlink("/dev/zero", object).catch(() => {});
+      else await truncate(await writeFile(object, "").then(() => object), 2 ** 34);
+    }
+    const { code, out, err } = await run(args);
+    expect([code, out.length]).toEqual([2, 0]);
+    expect(err).toMatch(/^undecided +\S.{10,}/);
+    expect(err).toContain(place);
   });
 
   test("does not mind when nobody reads its output to the end", async () => {

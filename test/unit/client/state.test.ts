@@ -537,7 +537,7 @@ describe("counterfoil audit --state", () => {
     for (const damaged of [whole.slice(0, 500), whole.replace("main", "mein"), ""]) {
       desk.write("audit.json", damaged);
       expect(await run()).toBe(2);
-      expect(desk.err).toMatch(/^undecided +malformed: the state of your last audit: state/m);
+      expect(desk.err).toMatch(/^undecided +malformed: \S+: the state of your last audit: state/m);
       expect(await run("--full")).toBe(2);
       expect(desk.read("audit.json")).toBe(damaged);
     }
