@@ -4,7 +4,7 @@
 import type { Get } from "../tlog/reader.ts";
 import { Undecided } from "./outcome.ts";
 import type { Platform, Sender } from "./platform.ts";
-import { readUrl } from "./remote.ts";
+import { OBJECT_BYTES_MAX, readUrl } from "./remote.ts";
 
 export interface Archive {
   /** The object at a path, or undefined when there is none. */
@@ -54,7 +54,7 @@ export function openFolderArchive(
     return new Set(names.flatMap(name => /^(\d{10})\.jws$/.exec(name)?.[1] ?? []).map(Number));
   };
   return {
-    get: path => platform.readFile(`${folder}/${path}`),
+    get: path => platform.readFile(`${folder}/${path}`, OBJECT_BYTES_MAX),
     holdsEntries,
     listEpochs,
     async newestEpoch() {

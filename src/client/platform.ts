@@ -145,8 +145,12 @@ export interface Platform extends Sender {
   readonly isTerminal: { readonly out: boolean; readonly err: boolean };
   /** A variable of the environment. */
   variable(name: string): string | undefined;
-  /** The bytes of a file, or undefined when there is none of that name. */
-  readFile(path: string): Promise<Uint8Array | undefined>;
+  /**
+   * The bytes of a file, or undefined when there is none of that name.
+   * @param bytesMax with it, only a regular file of so many bytes at the most is read: what a stranger has put into a
+   *   folder may have no end.
+   */
+  readFile(path: string, bytesMax?: number): Promise<Uint8Array | undefined>;
   /** Whether there is a file of that name. */
   hasFile(path: string): Promise<boolean>;
   /** Makes a folder, and those above it; one that is there already is left as it is. */

@@ -24,20 +24,34 @@ const COLOURS = { proven: 32, wrong: 31, undecided: 33 } as const;
 /** Escapes of the terminal, and characters that change the direction of text. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 
+/** The same in JSON, where a newline is its own layout, and stands in no text. */
+const JSON_UNPRINTABLE = /(?!\n)[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
 /** Formats an answer, with a newline at its end. */
 export function formatAnswer(
   answer: Answer,
   style: { readonly json: boolean; readonly colour: boolean },
 ): string {
-  if (style.json) return `${JSON.stringify({ outcome: answer.outcome, ...answer.json }, null, 2)}\n`;
-  const width = Math.max(...answer.rows.map(([label]) => label.length)) + 2;
-  return answer.rows
+  if (style.json) return `${formatJson({ outcome: answer.outcome, ...answer.json }, 2)}\n`;
+  const rows = answer.rows.map(row => row.map(escapeText) as [string, string]);
+  const width = Math.max(...rows.map(([label]) => label.length)) + 2;
+  return rows
     .map(([label, text], i) => {
       const padded = label.padEnd(width);
       const first = i === 0 && style.colour ? `\u001b[${COLOURS[answer.outcome]}m${padded}\u001b[0m` : padded;
-      return `${first}${escapeText(text)}\n`;
+      return `${first}${text}\n`;
     })
     .join("");
+}
+
+/** JSON in which no character is one that a terminal would obey; it means the same. */
+export function formatJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(JSON_UNPRINTABLE, character =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
 }
 
 /**

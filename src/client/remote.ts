@@ -5,8 +5,8 @@ import type { Sender } from "./platform.ts";
 /** The reserved prefix that an edge has unless it is configured otherwise. */
 const DEFAULT_PREFIX = "/.well-known/audit/";
 
-/** Larger than any object that an edge serves below its prefix, in bytes. */
-const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
+/** Larger than any object of an archive, in bytes. */
+export const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
 
 /** How long a read waits for more bytes, in ms; longer than an edge may be asked to wait. */
 const IDLE_MS = 30_000;

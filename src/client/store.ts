@@ -1,5 +1,6 @@
 // The folder of a copy: objects by the paths that they have in the archive, each written whole or not at all.
 import type { Platform } from "./platform.ts";
+import { OBJECT_BYTES_MAX } from "./remote.ts";
 
 export class Store {
   readonly #platform: Platform;
@@ -16,7 +17,7 @@ export class Store {
   }
 
   read(path: string): Promise<Uint8Array | undefined> {
-    return this.#platform.readFile(this.pathOf(path));
+    return this.#platform.readFile(this.pathOf(path), OBJECT_BYTES_MAX);
   }
 
   async write(path: string, bytes: Uint8Array): Promise<void> {

@@ -27,7 +27,10 @@ const platform: Platform = {
   version: manifest.version,
   isTerminal: { out: process.stdout.isTTY === true, err: process.stderr.isTTY === true },
   variable: name => process.env[name],
-  readFile: path => readFile(path).catch(error => absentOr(error, "cannot be read")),
+  readFile: async (path, bytesMax) => {
+    if (bytesMax !== undefined) await requireFile(path, bytesMax);
+    return readFile(path).catch(error => absentOr(error, "cannot be read"));
+  },
   hasFile: async path =>
     (await stat(path).catch(error => absentOr(error, "cannot be read")))?.isFile() === true,
   makeFolder: path =>
@@ -122,6 +125,16 @@ function pause(ms: number): Promise<boolean> {
 }
 
 /** No such file is an answer; any other failure leaves the question open. */
+/** @throws Undecided for what is there and is no regular file (a pipe or a device may never end), or a boundless one. */
+async function requireFile(path: string, bytesMax: number): Promise<void> {
+  const found = await stat(path).catch(error => absentOr(error, "cannot be read"));
+  if (found === undefined || (found.isFile() && found.size <= bytesMax)) return;
+  throw new Undecided(`${path}: larger than any object of an archive, or no file`, {
+    expected: `a file of at most ${bytesMax} bytes`,
+    found: found.isFile() ? `${found.size} bytes` : "no regular file",
+  });
+}
+
 function absentOr(error: NodeJS.ErrnoException, what: string): undefined {
   if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
   throw new Undecided(`a file ${what}`, { found: error.message });

@@ -22,13 +22,19 @@ const KeySchema = v.looseObject({
   exp: v.optional(v.number()),
 });
 
+/** A ledger's name is part of URLs, and of the paths of a copy: it must lead to nowhere else. */
+const LedgerName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "expected a name of a-z, 0-9 and -"),
+);
+
 const TrustSchema = v.looseObject({
   v: v.number(),
   issuer: v.string(),
   ledgers: v.array(
     v.looseObject({
       /** The ledger's name in the URLs of its tiles and checkpoint. */
-      name: v.string(),
+      name: LedgerName,
       origin: v.string(),
       /** C2SP verifier keys that may sign this ledger's checkpoints. */
       keys: v.array(v.string()),

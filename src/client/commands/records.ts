@@ -7,7 +7,7 @@ import { readDisclosures } from "../disclosures.ts";
 import { readText } from "../input.ts";
 import { Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
-import { type Answer, escapeText, showText } from "../print.ts";
+import { type Answer, escapeText, formatJson, showText } from "../print.ts";
 import {
   type FoundPage,
   type FoundRecord,
@@ -106,7 +106,7 @@ async function recordsCommand(
 }
 
 function formatPage(page: FoundPage, { json, csv }: RecordsOptions & CommonOptions): string {
-  if (json) return `${JSON.stringify(page, null, 2)}\n`;
+  if (json) return `${formatJson(page, 2)}\n`;
   return csv ? formatCsv(page.records) : formatTable(page.records);
 }
 
@@ -174,11 +174,12 @@ function clip(text: string): string {
   return text.length <= WIDTH_MAX ? text : `${text.slice(0, WIDTH_MAX - 1)}…`;
 }
 
-/** RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe before it: callers choose paths. */
+/** RFC 4180, without control characters: people look at it in terminals too. A cell that a spreadsheet would take for a formula gets an apostrophe before it: callers choose paths. */
 function formatCsv(records: readonly FoundRecord[]): string {
-  const cell = (text: string) => {
-    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const cell = (raw: string) => {
+    const text = escapeText(raw);
+    const safe = /^[=+\-@]/.test(text) ? `'${text}` : text;
+    return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   return [[...COLUMNS], ...records.map(cellsOf)].map(cells => `${cells.map(cell).join(",")}\r\n`).join("");
 }

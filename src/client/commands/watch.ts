@@ -5,7 +5,7 @@ import { describeAudit } from "../auditprint.ts";
 import { type CommonOptions, examples, parseCount, parseSeconds, type Run } from "../command.ts";
 import { describeFailure as describeError, type Outcome, Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
-import { type Answer, describeFailure, escapeText } from "../print.ts";
+import { type Answer, describeFailure, escapeText, formatJson } from "../print.ts";
 import { parseUrl, readAll } from "../remote.ts";
 
 /** After so many rounds in a row that could not tell, somebody should know. */
@@ -107,7 +107,7 @@ function eventOf(outcome: Outcome, silent: number): Event["event"] | undefined {
 
 function formatRound(platform: Platform, { outcome, rows, json }: Answer, options: CommonOptions): string {
   const time = new Date(platform.now()).toISOString();
-  if (options.json) return `${JSON.stringify({ time, outcome, ...json })}\n`;
+  if (options.json) return `${formatJson({ time, outcome, ...json })}\n`;
   return `${time}  ${outcome}: ${escapeText(rows[0]?.[1] ?? "")}\n`;
 }
 

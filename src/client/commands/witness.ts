@@ -4,7 +4,7 @@ import { parseVerifierKey } from "../../tlog/note.ts";
 import { collect, examples, parsePort, type Run } from "../command.ts";
 import { Undecided, undecidedIfFaulty } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
-import type { Answer } from "../print.ts";
+import { type Answer, escapeText } from "../print.ts";
 import { readTrust } from "../trust.ts";
 
 export function addWitness(program: Command, run: Run): void {
@@ -55,7 +55,9 @@ export async function witnessCommand(platform: Platform, options: WitnessCommand
   }
   const { name, state, host, port } = options;
   await platform.runWitness({ name, state, logs, host, port }, ({ url, key }) => {
-    const origins = [...new Set(logs.map(log => log.name))].map(origin => `cosigns    ${origin}\n`);
+    const origins = [...new Set(logs.map(log => log.name))].map(
+      origin => `cosigns    ${escapeText(origin)}\n`,
+    );
     return platform.writeOut(`witness    ${url}\nkey        ${key}\n${origins.join("")}`);
   });
   return { outcome: "proven", rows: [["ended", `what it cosigned is kept in ${state}`]], json: { state } };

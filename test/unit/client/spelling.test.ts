@@ -1,9 +1,12 @@
 // The quick reading of entries against the one at length: what the quick one takes, that one takes as well and reads
 // the same in it. What the quick one does not take is read at length, so there it can do no harm.
+import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { QuickReader } from "../../../src/client/spelling.ts";
 import { commitFields } from "../../../src/receipt/disclosure.ts";
 import { type EntryHeader, formatEntry, formatHeader, parseEntry } from "../../../src/receipt/entry.ts";
+import { STAGES } from "../../../src/receipt/record.ts";
+import { Fault } from "../../../src/tlog/fault.ts";
 import { leafHash } from "../../../src/tlog/hash.ts";
 import { ORIGIN } from "../../world.ts";
 
@@ -127,6 +130,102 @@ describe("a quick reading", () => {
       }
     }
     expect(taken).toBeGreaterThan(200);
+  });
+
+  test("agrees with a reading at length on whatever is done to entries of a kind that it knows", () => {
+    // Of the shapes that an edge writes: what is learned is one, what is read is another, altered or not.
+    const mostly = <T>(usual: fc.Arbitrary<T>, ...rare: fc.Arbitrary<T>[]) =>
+      fc.oneof({ weight: 30, arbitrary: usual }, ...rare.map(arbitrary => ({ weight: 1, arbitrary })));
+    const text = mostly(
+      fc.stringMatching(/^[ !#-[\]-~]{0,9}$/),
+      fc.string({ maxLength: 12 }),
+      fc.constantFrom("", "ü", '"', "\\", "\u0000", "é"),
+    );
+    const count = mostly<number>(fc.nat(), fc.constantFrom(-1, 0.5, 1e15, 2 ** 53, -0, 1e21));
+    const time = fc
+      .date({ min: new Date(-1e12), max: new Date(4e12), noInvalidDate: true })
+      .map(date => date.toISOString());
+    const record = fc.record(
+      {
+        ...{ iss: text, jti: mostly<string>(fc.uuid(), text), iat: count, time: mostly(time, text) },
+        stage: mostly<string>(fc.constantFrom("complete", "received", "failed"), fc.constantFrom(...STAGES)),
+        ...{ seq: fc.integer({ min: 1, max: 9 }), ms: count, route: text, error: text },
+        req: fc.record({ method: text, path: text, size: count, digest: text }, { requiredKeys: ["method"] }),
+        res: fc.record({ status: count, size: count }, { requiredKeys: ["status"] }),
+        attempts: fc.array(fc.record({ status: count, ms: count }), { maxLength: 2 }),
+        fields: fc.dictionary(text, fc.oneof(text, count, fc.boolean(), fc.constant(null)), { maxKeys: 2 }),
+        _sd_alg: mostly(fc.constant("sha-256"), fc.constant("sha-512")),
+        _sd: mostly(
+          fc.subarray(RECORD._sd),
+          fc.array(fc.constantFrom(...RECORD._sd, "x".repeat(43)), { maxLength: 3 }),
+        ),
+      },
+      { requiredKeys: ["iss", "jti", "iat", "time", "stage"] },
+    );
+    const header = fc.record({
+      kid: fc.constantFrom("a-key", "b-key", "ü"),
+      index: fc.constantFrom(41, 42, 41.5),
+      prev: fc.constantFrom(HEADER.prev, Buffer.alloc(32).toString("base64url")),
+      at: time,
+    });
+    /** What happens to the bytes of the JSON, or to those of the entry: a place, what is there then, and how many go. */
+    const edit = fc.record({
+      part: fc.constantFrom("header", "record", "entry"),
+      ...{ at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), cut: fc.nat(2) },
+      put: fc.oneof(fc.string({ maxLength: 2 }), fc.string({ unit: "binary", maxLength: 1 })),
+    });
+    const splice = (bytes: Buffer, { at, cut, put }: { at: number; cut: number; put: string }) => {
+      const from = Math.floor(at * bytes.length);
+      return Buffer.concat([bytes.subarray(0, from), Buffer.from(put), bytes.subarray(from + cut)]);
+    };
+    const taken = { altered: 0, whole: 0 };
+    const compare = (reader: QuickReader, entry: Buffer, how: keyof typeof taken) => {
+      if (!reader.read(entry, 41, PREV)) return;
+      taken[how]++;
+      const { header, record } = parseEntry(entry.toString("latin1"));
+      expect(header).toMatchObject({ alg: "Ed25519", index: 41, prev: HEADER.prev, origin: ORIGIN });
+      expect([reader.at, reader.time]).toEqual([Date.parse(header.at), Date.parse(record.time)]);
+      expect([reader.jti, reader.stage]).toEqual([record.jti, record.stage]);
+      expect(record.control).toBe(undefined);
+    };
+    const edits = fc.array(fc.array(edit, { minLength: 1, maxLength: 2 }), { minLength: 10, maxLength: 10 });
+    fc.assert(
+      fc.property(record, record, header, edits, (one, other, own, changes) => {
+        const reader = new QuickReader(ORIGIN);
+        try {
+          reader.learn(parseEntry(spell(HEADER, one)));
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error;
+          return;
+        }
+        compare(reader, Buffer.from(spell({ ...HEADER, ...own }, other)), "whole");
+        // With the members of the one that was learned, so that there is something to take.
+        const { stage, seq } = one;
+        const alike = Object.entries(one).map(([name, value]) => [
+          name,
+          typeof value === "object" ? value : ((other as Record<string, unknown>)[name] ?? value),
+        ]);
+        const next = { ...Object.fromEntries(alike), stage, ...(seq !== undefined && { seq }) };
+        const parts = [{ ...HEADER, at: own.at }, next].map(part => Buffer.from(JSON.stringify(part)));
+        const entryOf = (parts: readonly Buffer[]) =>
+          Buffer.from(parts.map(part => part.toString("base64url")).join("."));
+        compare(reader, entryOf(parts), "whole");
+        for (const change of changes) {
+          const altered = change.reduce(
+            ([head, body], { part, ...what }) => [
+              part === "header" ? splice(head!, what) : head!,
+              part === "record" ? splice(body!, what) : body!,
+            ],
+            parts,
+          );
+          const onEntry = change.filter(({ part }) => part === "entry");
+          compare(reader, onEntry.reduce(splice, entryOf(altered)), "altered");
+        }
+      }),
+      { seed: 20261121, numRuns: 1500 },
+    );
+    expect(taken.whole).toBeGreaterThan(100);
+    expect(taken.altered).toBeGreaterThan(200);
   });
 
   test("learns no spelling of control and interim records: what they say is read", () => {
