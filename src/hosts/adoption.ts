@@ -6,12 +6,13 @@
 // have, and are set aside in the end: two ledgers that go on from one head would be a fork.
 import { createHash, createHmac } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { SqlRow } from "../../durable/sql.ts";
 import { REFUSED_FOLDER, SPOOL_FOLDER } from "../receipt/spool.ts";
-import { checkKey, syncFolder } from "./folder.ts";
+import { syncFolder, writeNew } from "./disk.ts";
+import { checkKey } from "./folder.ts";
 import { type Database, openSqlite } from "./sqlite.ts";
 
 /** Where workerd keeps its stores, and where they are in the end. */
@@ -194,13 +195,7 @@ async function copyObject(row: SqlRow, blobs: string, to: string): Promise<void>
     bytes.length === row.size && hash("md5") === row.etag && (!sha256 || hash("sha256") === sha256);
   if (!isWhole) throw new Error(`the bytes of ${key} are not those that were put there`);
   await mkdir(dirname(join(to, key)), { recursive: true, mode: 0o700 });
-  const handle = await open(join(to, key), "wx", 0o400);
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await writeNew(join(to, key), bytes, 0o400);
 }
 
 /** The ledger that an object of the archive is of. */

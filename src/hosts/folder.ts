@@ -10,6 +10,7 @@ import { link, lstat, mkdir, open, opendir, realpath, rm, rmdir, unlink } from "
 import { dirname, join, resolve } from "node:path";
 import type { Archive, Versioned } from "../../durable/archive.ts";
 import type { SpoolStore } from "../../durable/spool.ts";
+import { codeOf, makeFolder, naming, syncFolder, writeNew } from "./disk.ts";
 
 /** Where files are made that are no objects yet: no key leads there. */
 const DRAFTS = ".drafts";
@@ -44,35 +45,13 @@ export async function openFolder(path: string): Promise<Folder> {
   await rm(drafts, { recursive: true, force: true });
   await mkdir(drafts, { mode: 0o700 });
   const [one, other] = [join(drafts, "one"), join(drafts, "other")];
-  await writeDraft(one, new Uint8Array());
+  await writeNew(one, new Uint8Array(), 0o400);
   await link(one, other).catch(error => {
     throw new Error(`${path}: is on a filesystem without hard links: ${error.message}`, { cause: error });
   });
   await unlink(one);
   await unlink(other);
   return new Folder(root);
-}
-
-/** Makes a folder for its owner alone, with those above it. When this returns, a loss of power leaves it there. */
-export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
-  // Also where it was there already: whoever made it may have ended before this.
-  for (let at = resolve(path); ; at = dirname(at)) {
-    await syncFolder(dirname(at));
-    if (first === undefined || at === resolve(first)) return;
-  }
-}
-
-/** Has the names in a folder written to disk. */
-export async function syncFolder(path: string): Promise<void> {
-  await naming(path, async () => {
-    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  });
 }
 
 export class Folder implements Archive, SpoolStore {
@@ -221,7 +200,7 @@ export class Folder implements Archive, SpoolStore {
 
   async #draft(bytes: Uint8Array): Promise<string> {
     const path = join(this.#root, DRAFTS, randomUUID());
-    await writeDraft(path, bytes);
+    await writeNew(path, bytes, 0o400);
     return path;
   }
 
@@ -251,24 +230,6 @@ function replaceSync(draft: string, path: string, version: string): boolean {
   if (versionOf(present) !== version) return false;
   renameSync(draft, path);
   return true;
-}
-
-/** Writes a new file that nobody is to change. When this returns, its bytes are on disk; its name may not be. */
-async function writeDraft(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    await naming(path, async () => {
-      const handle = await open(path, "wx", 0o400);
-      try {
-        await handle.writeFile(bytes);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    });
-  } catch (error) {
-    await rm(path, { force: true });
-    throw error;
-  }
 }
 
 async function readBeginning(path: string, bytesMax: number): Promise<Uint8Array> {
@@ -326,10 +287,6 @@ function versionOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("base64url");
 }
 
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code;
-}
-
 /** What `work` answers, or undefined when it fails because something is not there. */
 async function unlessMissing<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
@@ -337,16 +294,5 @@ async function unlessMissing<T>(work: () => Promise<T>): Promise<T | undefined> 
   } catch (error) {
     if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
     throw error;
-  }
-}
-
-/** Has errors name the path: those of an open file say only that there is no space left, say. */
-async function naming<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException;
-    if (message.includes(path)) throw error;
-    throw Object.assign(new Error(`${path}: ${message}`, { cause: error }), code && { code });
   }
 }

@@ -2,10 +2,11 @@
 // operator's token. Whatever is kept in a folder is made once, is whole or not there at all, and can be
 // read by its owner alone; two processes that start at once end up with the same keys.
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { link, mkdir, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { importSigningKey } from "../receipt/key.ts";
+import { codeOf, writeNew } from "./disk.ts";
 
 /** The names of the signing keys, as the worker knows them. Each signs one kind of thing and no other. */
 export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as const;
@@ -70,15 +71,12 @@ export async function readOrMake(path: string, make: () => Promise<string>): Pro
   if (present !== undefined) return present;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.${randomUUID()}`;
-  const file = await open(draft, "wx", 0o600);
+  await writeNew(draft, `${await make()}\n`, 0o600);
   try {
-    await file.writeFile(`${await make()}\n`);
-    await file.sync();
     await link(draft, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
   } finally {
-    await file.close();
     await unlink(draft);
   }
   return readFile(path, "utf8");
@@ -89,7 +87,7 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }

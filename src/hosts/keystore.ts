@@ -2,26 +2,20 @@
 // is replaced as a whole: whatever interrupts a rotation, the folder has the keys of before or those of after, with the
 // public half of the one that was replaced. Private halves never leave here; nobody else has the folder meanwhile.
 import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { Undecided } from "../client/outcome.ts";
 import type { KeyStore, KeyUse, KeyView } from "../client/platform.ts";
 import { thumbprintOf } from "../receipt/key.ts";
-import { makeSigningKey, openKeySet, readIfPresent, SECRETS_FILE } from "./keys.ts";
+import { syncFolder, writeNew } from "./disk.ts";
+import { type KeySet, makeSigningKey, openKeySet, readIfPresent, SECRETS_FILE } from "./keys.ts";
 import { lockState } from "./state.ts";
 
 const NAMES = { receipt: "RECEIPT_KEY", checkpoint: "CHECKPOINT_KEY", anchor: "ANCHOR_KEY" } as const;
 const USES = Object.keys(NAMES) as KeyUse[];
 
-/** The file: each signing key that the folder has, as the text of its JWK, and what it knows of those before. */
-interface Secrets {
-  RECEIPT_KEY?: string;
-  CHECKPOINT_KEY?: string;
-  ANCHOR_KEY?: string;
-  RECEIPT_KEY_BEFORE?: string;
-  /** JSON of what `[[vars.retired_keys]]` may say. */
-  RETIRED_KEYS?: string;
-}
+/** The file: each signing key that the folder has, and what it knows of those before. */
+type Secrets = Partial<Omit<KeySet, "OPERATOR_TOKEN_SHA256">>;
 
 interface Retired {
   readonly use: KeyUse;
@@ -160,22 +154,11 @@ async function replaceSecrets(folder: string, secrets: Secrets): Promise<void> {
   const path = join(folder, SECRETS_FILE);
   const draft = `${path}.${randomUUID()}`;
   try {
-    await writeDurably(draft, `${JSON.stringify(secrets, null, 2)}\n`);
+    await writeNew(draft, `${JSON.stringify(secrets, null, 2)}\n`, 0o600);
     await rename(draft, path);
-    const parent = await open(dirname(path));
-    await parent.sync().finally(() => parent.close());
+    await syncFolder(folder);
   } catch (error) {
     await rm(draft, { force: true });
     throw new Undecided(`${path} cannot be replaced`, { found: (error as Error).message });
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }

@@ -13,7 +13,8 @@ import { chmodSync, existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Adoption, adoptStorage, isBeingAdopted } from "./adoption.ts";
-import { type Folder, makeFolder, openFolder } from "./folder.ts";
+import { makeFolder } from "./disk.ts";
+import { type Folder, openFolder } from "./folder.ts";
 import { type Database, openSqlite, type SqliteOptions } from "./sqlite.ts";
 
 export interface State {
