@@ -5,6 +5,7 @@ import type { Findings, Table } from "./bench/measure.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Findings> }>>> = {
   audit: () => import("./bench/audit.ts"),
+  hosts: () => import("./bench/hosts.ts"),
   ledger: () => import("./bench/ledger.ts"),
   proof: () => import("./bench/proof.ts"),
   proxy: () => import("./bench/proxy.ts"),

@@ -1,4 +1,4 @@
-// What the processes of the proxy's bench say to each other, and the exchanges that they measure with: one half
+// What the processes of a bench with proxies say to each other, and the exchanges that they measure with: one half
 // GET with a query, one half POST with a small body, each answered with 1 KiB of JSON.
 
 export const HOST = "127.0.0.1";
@@ -19,6 +19,11 @@ export function makeExchange(n: number): Asked {
   return n % 2 === 0
     ? { method: "GET", path: `/v1/orders/${n}?expand=items&page=${n % 7}`, body: null }
     : { method: "POST", path: `/v1/orders/${n}`, body: BODY };
+}
+
+/** Of which exchange a path is; NaN if it is of none. */
+export function numberOf(path: string): number {
+  return Number(/^\/v1\/orders\/(\d+)/.exec(path)?.[1]);
 }
 
 /** What the load generator is told to do: exchanges through so many connections, for so long. */

@@ -1,4 +1,4 @@
-// The load generator of the proxy's bench, as a process of its own: so many connections, each with one exchange
+// The load generator of the benches with proxies, as a process of its own: so many connections, each with one exchange
 // after another, and nothing else. Every answer's status and body is compared with what the upstream sends.
 import { Pool } from "undici";
 import { ANSWER, makeExchange, type Outcome, type Sample, type Turn } from "./exchanges.ts";
