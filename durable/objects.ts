@@ -4,16 +4,9 @@ import { DurableObject } from "cloudflare:workers";
 import type { Ledger as EdgeLedger } from "../src/edge/ledger.ts";
 import { parsePolicy } from "../src/edge/policy.ts";
 import type { Vault as EdgeVault } from "../src/edge/vault.ts";
-import {
-  type Environment,
-  openAnchorWriter,
-  openEnvironment,
-  openLedgerWriter,
-  openLock,
-  openVaultWriter,
-  SECRET_NAMES,
-  type Secrets,
-} from "../src/hosts/environment.ts";
+import { openLock } from "../src/hosts/buckets.ts";
+import { type Environment, openEnvironment, SECRET_NAMES, type Secrets } from "../src/hosts/environment.ts";
+import { openAnchorWriter, openLedgerWriter, openVaultWriter } from "../src/hosts/parts.ts";
 import { bucketArchive, bucketSpool, lockedBucket, objectAlarm, objectSql } from "../src/hosts/stores.ts";
 import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import type { Placement } from "../src/receipt/placement.ts";

@@ -4,7 +4,7 @@ import type { App } from "../edge/app.ts";
 import type { ClientCertificate } from "../edge/certificate.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Socket } from "../edge/websocket.ts";
-import { openApp } from "./environment.ts";
+import { openApp } from "./parts.ts";
 import { bucketArchive, bucketSpool } from "./stores.ts";
 
 export { AnchorObject, LedgerObject, VaultObject } from "../../durable/objects.ts";

@@ -11,17 +11,10 @@ import { plainLock } from "../../durable/lock.ts";
 import type { VaultWriter } from "../../durable/vaultwriter.ts";
 import type { App } from "../edge/app.ts";
 import type { Policy } from "../edge/policy.ts";
-import {
-  type Archives,
-  type Environment,
-  openAnchorWriter,
-  openApp,
-  openEnvironment,
-  openLedgerWriter,
-  openVaultWriter,
-  type Secrets,
-} from "./environment.ts";
+import type { Buckets } from "./buckets.ts";
+import { type Environment, openEnvironment, type Secrets } from "./environment.ts";
 import { readOrMake } from "./keys.ts";
+import { openAnchorWriter, openApp, openLedgerWriter, openVaultWriter } from "./parts.ts";
 import type { Listening, Runtime, TlsOptions } from "./runtime.ts";
 import { openState, type State } from "./state.ts";
 import { Timer } from "./timer.ts";
@@ -192,16 +185,15 @@ class Edge implements RunningEdge {
     this.#state.close();
   }
 
-  /** The folder in the place of the bucket ARCHIVE, unless the policy names another archive. */
-  get #archives(): Archives {
-    const { archive } = this.#state;
-    return { archive, spool: archive };
+  /** Folders in the place of the buckets ARCHIVE and ANCHORS. */
+  get #buckets(): Buckets {
+    const { archive, anchors } = this.#state;
+    return { archive, spool: archive, anchors };
   }
 
   #openApp(): App {
     return openApp(this.#environment, {
-      ...this.#archives,
-      anchors: this.#state.anchors,
+      ...this.#buckets,
       platform: this.#runtime.platform,
       ledger: name => this.#ledgers.get(name)!,
       vault: name => this.#vaults.get(name)!,
@@ -211,15 +203,14 @@ class Edge implements RunningEdge {
   }
 
   #openLedgerWriter(name: string): LedgerWriter {
-    const { anchors } = this.#state;
     const alarm = new Timer(() => writer.onAlarm());
     this.#timers.ledgers.push(alarm);
     const writer = openLedgerWriter(this.#environment, name, {
       sql: this.#state.ledger(name),
       // A transaction is on disk when it returns.
       sync: async () => {},
-      ...this.#archives,
-      ...{ alarm, anchors },
+      ...this.#buckets,
+      alarm,
       anchorWriter: this.#anchorWriter,
       breathe: () => new Promise(resolve => setImmediate(resolve)),
     });
@@ -227,13 +218,12 @@ class Edge implements RunningEdge {
   }
 
   #openAnchorWriter(): AnchorWriter {
-    const { anchors } = this.#state;
     const alarm = new Timer(() => writer.onAlarm());
     this.#timers.others.push(alarm);
     const writer = openAnchorWriter(this.#environment, {
       sql: this.#state.anchorer(),
-      ...this.#archives,
-      ...{ alarm, anchors },
+      ...this.#buckets,
+      alarm,
       lock: plainLock("local"),
       wake: name => this.#ledgers.get(name)!.wake(),
     });

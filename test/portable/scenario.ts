@@ -11,14 +11,8 @@ import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql } from "../../durable/sql.ts";
 import type { App } from "../../src/edge/app.ts";
 import type { Platform } from "../../src/edge/platform.ts";
-import {
-  type Environment,
-  openAnchorWriter,
-  openApp,
-  openEnvironment,
-  openLedgerWriter,
-  openVaultWriter,
-} from "../../src/hosts/environment.ts";
+import { type Environment, openEnvironment } from "../../src/hosts/environment.ts";
+import { openAnchorWriter, openApp, openLedgerWriter, openVaultWriter } from "../../src/hosts/parts.ts";
 import { encodeBase64url } from "../../src/tlog/base64.ts";
 import { concatenate, decodeHex, encodeHex, encodeUtf8 } from "./bytes.ts";
 import { ISSUER, KEYS, ORIGIN } from "./ledger.ts";
