@@ -1,27 +1,13 @@
-// The command line on Node: files, standard streams, and HTTP as it stands on the wire.
+// The command line on Node: files, standard streams, and what is loaded only for those commands that need it.
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import * as http from "node:http";
-import * as https from "node:https";
 import manifest from "../../package.json" with { type: "json" };
 import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
-import type {
-  Database,
-  EdgeAddress,
-  EdgeSettings,
-  KeyStore,
-  Platform,
-  WireRequest,
-  WireResponse,
-  WitnessAddress,
-  WitnessSettings,
-} from "../client/platform.ts";
+import type { Database, KeyStore, Platform } from "../client/platform.ts";
 import { readPolicy } from "./policy.ts";
-import { untilToldToEnd } from "./signals.ts";
-
-/** How long to wait for the head of a response, in ms. */
-const HEAD_WAIT_MS = 60_000;
+import { pause } from "./signals.ts";
+import { send } from "./wire.ts";
 
 const platform: Platform = {
   version: manifest.version,
@@ -54,9 +40,9 @@ const platform: Platform = {
   writeErr: text => write(process.stderr, text),
   send,
   readPolicy,
-  runWitness,
-  runEdge,
-  // Only these need a lock: the other commands start without a database.
+  // Only these, and openDatabase, need SQLite: the other commands start without it.
+  runWitness: async (...asked) => (await withSqlite(() => import("./witness.ts"))).serveWitness(...asked),
+  runEdge: async (...asked) => (await withSqlite(() => import("./serve.ts"))).serve(...asked),
   keys: {
     list: async (...asked) => (await openKeyStore()).list(...asked),
     make: async (...asked) => (await openKeyStore()).make(...asked),
@@ -65,31 +51,8 @@ const platform: Platform = {
   },
 };
 
-async function runEdge(
-  settings: EdgeSettings,
-  ready: (address: EdgeAddress) => Promise<void>,
-): Promise<void> {
-  const { serve } = await withSqlite(() => import("./serve.ts"));
-  await serve(settings, ready);
-}
-
 async function openKeyStore(): Promise<KeyStore> {
   return (await withSqlite(() => import("./keystore.ts"))).keyStore;
-}
-
-async function runWitness(
-  settings: WitnessSettings,
-  ready: (address: WitnessAddress) => Promise<void>,
-): Promise<void> {
-  // Only this command needs a database and a server: the others start without them.
-  const { startWitness } = await withSqlite(() => import("./witness.ts"));
-  const witness = await startWitness(settings).catch((error: Error) => {
-    throw new Undecided("the witness cannot begin", { found: error.message });
-  });
-  const told = untilToldToEnd();
-  await ready(witness);
-  await told;
-  await witness.stop();
 }
 
 /** Node has had SQLite since 22.13. @throws Undecided on an older one */
@@ -101,7 +64,6 @@ function withSqlite<Module>(load: () => Promise<Module>): Promise<Module> {
   });
 }
 
-/** Only some commands need a database: the others start without it. */
 async function openDatabase(path: string): Promise<Database> {
   const { openSqlite } = await withSqlite(() => import("./sqlite.ts"));
   try {
@@ -111,20 +73,6 @@ async function openDatabase(path: string): Promise<Database> {
   }
 }
 
-function pause(ms: number): Promise<boolean> {
-  return new Promise(resolve => {
-    const end = (isOver: boolean) => {
-      clearTimeout(timer);
-      for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, interrupt);
-      resolve(isOver);
-    };
-    const interrupt = () => end(false);
-    const timer = setTimeout(end, ms, true);
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, interrupt);
-  });
-}
-
-/** No such file is an answer; any other failure leaves the question open. */
 /** @throws Undecided for what is there and is no regular file (a pipe or a device may never end), or a boundless one. */
 async function requireFile(path: string, bytesMax: number): Promise<void> {
   const found = await stat(path).catch(error => absentOr(error, "cannot be read"));
@@ -135,6 +83,7 @@ async function requireFile(path: string, bytesMax: number): Promise<void> {
   });
 }
 
+/** No such file is an answer; any other failure leaves the question open. */
 function absentOr(error: NodeJS.ErrnoException, what: string): undefined {
   if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
   throw new Undecided(`a file ${what}`, { found: error.message });
@@ -160,72 +109,6 @@ async function readInput(): Promise<Uint8Array> {
 
 function write(stream: NodeJS.WriteStream, data: Uint8Array | string): Promise<void> {
   return new Promise(resolve => stream.write(data, () => resolve()));
-}
-
-function send({ method, url, headers, body, idleMs }: WireRequest): Promise<WireResponse> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error) =>
-      reject(new Undecided(`no answer from ${url}`, { found: describe(error) }, "no-answer"));
-    try {
-      const { request } = url.startsWith("https:") ? https : http;
-      const outgoing = request(url, { method, timeout: HEAD_WAIT_MS });
-      outgoing.on("timeout", () => outgoing.destroy(new Error(`nothing came for ${HEAD_WAIT_MS / 1000} s`)));
-      outgoing.on("error", fail);
-      outgoing.on("response", response => {
-        outgoing.setTimeout(idleMs ?? 0);
-        resolve({
-          status: response.statusCode!,
-          headers: readHeaders(response),
-          body: readBody(response, url),
-        });
-      });
-      writeRequest(outgoing, headers, body);
-    } catch (error) {
-      fail(error as Error);
-    }
-  });
-}
-
-function writeRequest(
-  outgoing: http.ClientRequest,
-  headers: WireRequest["headers"],
-  body: Uint8Array | undefined,
-): void {
-  try {
-    for (const [name, value] of headers) outgoing.appendHeader(name, value);
-    if (body !== undefined && !outgoing.hasHeader("content-length")) {
-      outgoing.setHeader("content-length", body.length);
-    }
-    outgoing.end(body);
-  } catch (error) {
-    // Begun and never sent, it would keep the process waiting for an answer.
-    outgoing.destroy(error as Error);
-  }
-}
-
-function readHeaders({ rawHeaders }: http.IncomingMessage): Headers {
-  const headers = new Headers();
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
-  return headers;
-}
-
-async function* readBody(response: http.IncomingMessage, url: string): AsyncGenerator<Uint8Array> {
-  let length = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Uint8Array>) {
-      length += chunk.length;
-      yield chunk;
-    }
-  } catch (error) {
-    const found = `${length} bytes, then: ${describe(error as Error)}`;
-    throw new Undecided(`the response from ${url} broke off`, { found }, "no-answer");
-  }
-}
-
-/** An error that stands for several (one for each address that was tried) has no message of its own. */
-function describe(error: Error & { code?: string }): string {
-  if (error instanceof AggregateError) return error.errors.map(describe).join("; ");
-  return error.message || error.code || error.name;
 }
 
 // Whoever reads the output may stop early; that is no failure of this program's.

@@ -12,3 +12,17 @@ export function untilToldToEnd(): Promise<void> {
     for (const signal of SIGNALS) process.on(signal, onSignal);
   });
 }
+
+/** Waits, unless a signal tells this process to end. @returns false when one did. */
+export function pause(ms: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const end = (isOver: boolean) => {
+      clearTimeout(timer);
+      for (const signal of SIGNALS) process.removeListener(signal, interrupt);
+      resolve(isOver);
+    };
+    const interrupt = () => end(false);
+    const timer = setTimeout(end, ms, true);
+    for (const signal of SIGNALS) process.on(signal, interrupt);
+  });
+}

@@ -6,13 +6,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Witness } from "../../durable/witness.ts";
+import { Undecided } from "../client/outcome.ts";
 import type { WitnessAddress, WitnessSettings } from "../client/platform.ts";
 import { importSigningKey } from "../receipt/key.ts";
 import { ED25519_COSIGNATURE, formatVerifierKey, makeNoteKey } from "../tlog/note.ts";
 import { makeSigningKey, readOrMake } from "./keys.ts";
+import { untilToldToEnd } from "./signals.ts";
 import { openSqlite } from "./sqlite.ts";
 
-export interface RunningWitness extends WitnessAddress {
+interface RunningWitness extends WitnessAddress {
   /** Answers what it was asked already, and ends. */
   stop(): Promise<void>;
 }
@@ -23,14 +25,22 @@ const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a client may take to send its request, in ms. */
 const REQUEST_WAIT_MS = 30_000;
 
+/** Runs a witness until a signal tells it to end. @throws Undecided when it cannot begin. */
+export async function serveWitness(
+  settings: WitnessSettings,
+  ready: (address: WitnessAddress) => Promise<void>,
+): Promise<void> {
+  const witness = await startWitness(settings).catch((error: Error) => {
+    throw new Undecided("the witness cannot begin", { found: error.message });
+  });
+  const told = untilToldToEnd();
+  await ready(witness);
+  await told;
+  await witness.stop();
+}
+
 /** Starts a witness. @throws Error when its folder holds another name, or the address is taken. */
-export async function startWitness({
-  state,
-  name,
-  logs,
-  host,
-  port,
-}: WitnessSettings): Promise<RunningWitness> {
+async function startWitness({ state, name, logs, host, port }: WitnessSettings): Promise<RunningWitness> {
   await mkdir(state, { recursive: true, mode: 0o700 });
   const kept = (await readOrMake(join(state, "name"), async () => name)).trim();
   if (kept !== name) throw new Error(`the witness of ${state} is called "${kept}", not "${name}"`);
