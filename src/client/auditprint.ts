@@ -3,6 +3,7 @@ import type { TimestampReport } from "./anchors.ts";
 import type { AuditReport } from "./audit.ts";
 import type { RunAudit, StateFile } from "./auditing.ts";
 import type { PromiseReport } from "./awaited.ts";
+import type { DoubleEnding } from "./endings.ts";
 import type { Holding } from "./holding.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import {
@@ -28,6 +29,7 @@ export function describeAudit({ report, address: archive, source, state, inputs 
     ...(state === undefined ? [] : [["state", describeState(state, report)] as const]),
     ["anchors", `${anchors.count} hold${newest ?? ""}`],
     ...describeTimestamps(anchors.timestamps),
+    ...judgeStamps(anchors.stamps).map((text): Row => ["note", text]),
     ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
     ...describeWitnesses(anchors.stretches),
     ...ledgers.flatMap(describeLedger),
@@ -104,6 +106,21 @@ function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
   return [["timestamps", `${count} hold${last ?? ""}${others}`]];
 }
 
+/** Nobody's clock is more exact than that, with the time that a token takes, in ms. */
+const STAMP_MS = 5 * 60_000;
+
+/** What it means that the clocks of an anchor and of its timestamp are far apart. */
+export function judgeStamps(stamps: AuditReport["anchors"]["stamps"]): string[] {
+  return stamps
+    .filter(({ ms }) => Math.abs(ms) > STAMP_MS)
+    .map(({ index, time, at, ms }) => {
+      const says = `anchor ${index} says ${time}, and its timestamp ${at}`;
+      return ms > 0
+        ? `${says}: it is proven to have been there at the later time only, and may be dated back`
+        : `${says}: it was made before the time that it claims, so its writer's clock is wrong`;
+    });
+}
+
 /** What is left open when no key that is trusted has signed something, and nothing else is wrong. */
 function describeUnknown({ anchors, ledgers, problems }: AuditReport): string {
   const isKnown = anchors.count > 0 || ledgers.some(({ recomputed }) => recomputed > 0);
@@ -149,6 +166,7 @@ function describePromise({ jti, step, by, state, index, doubt }: PromiseReport):
 function describeLedger(ledger: LedgerReport): Row[] {
   const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
     ledger;
+  const { double } = ledger;
   const label = `ledger ${name}`;
   const read =
     entries === undefined
@@ -178,9 +196,22 @@ function describeLedger(ledger: LedgerReport): Row[] {
           `index ${exchange.index}, ${exchange.stage} at ${exchange.at}, id ${exchange.jti}`,
         ],
       ),
+    ...(double.count === 0 ? [] : [["note", describeDouble(double.count, name)] as const]),
+    ...double.list
+      .slice(0, LIST_MAX)
+      .map(({ jti, first, second }): Row => ["two endings", `${describeEndings(first, second)}, id ${jti}`]),
   ];
 }
 
 function describeOpen(count: number, ledger: string): string {
   return `${count} exchanges in ledger ${ledger} have no ending on record: under way still, or broken off`;
+}
+
+/** What it means that exchanges ended more than once. */
+export function describeDouble(count: number, ledger: string): string {
+  return `${count} exchanges in ledger ${ledger} have more than one ending on record: the ledger took a record after all that the edge had given up, or somebody has added one; the caller's receipt tells which ending the caller got`;
+}
+
+export function describeEndings(first: DoubleEnding["first"], second: DoubleEnding["second"]): string {
+  return `${first.stage} at index ${first.index}, then ${second.stage} at index ${second.index}`;
 }

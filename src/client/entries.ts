@@ -8,6 +8,7 @@ import { Fault } from "../tlog/fault.ts";
 import type { Hash } from "../tlog/hash.ts";
 import type { AwaitedRecords } from "./awaited.ts";
 import { type ClockDifference, Clocks } from "./clocks.ts";
+import { Endings, IdHash } from "./endings.ts";
 import { located } from "./findings.ts";
 import { QuickReader } from "./spelling.ts";
 import type { EntriesState, Start } from "./state.ts";
@@ -41,6 +42,9 @@ export class EntryReader {
   readonly #erased: Set<string>;
   readonly #quick: QuickReader;
   readonly #clocks = new Clocks();
+  readonly #endings = new Endings();
+  /** Of the entry that is read. */
+  readonly #id = new IdHash();
   /** The newest `at`, in ms of Unix time; -Infinity before the first entry. */
   #newestMs: number;
   readonly #control: ControlNote[] = [];
@@ -105,6 +109,11 @@ export class EntryReader {
     return this.#clocks.furthest;
   }
 
+  /** The exchanges that ended more than once, as far as that was noticed. */
+  get double(): Endings["double"] {
+    return this.#endings.double;
+  }
+
   /** The exchanges that began and did not end, oldest first. */
   get open(): OpenExchange[] {
     return [...this.#open.values()];
@@ -121,6 +130,7 @@ export class EntryReader {
     const quick = this.#quick;
     if (this.#awaited.isEmpty && quick.read(bytes, index, prev) && quick.at >= this.#newestMs) {
       this.#newestMs = quick.at;
+      quick.hashJti(this.#id);
       this.#follow(quick, index, quick.at);
       this.#clocks.add(index, quick.time, quick.at);
       return;
@@ -132,6 +142,8 @@ export class EntryReader {
 
   #readAtLength(entry: Entry, index: number, prev: Hash): void {
     const at = Date.parse(entry.header.at);
+    this.#id.begin();
+    this.#id.addAll(entry.record.jti);
     this.#follow(entry.record, index, at);
     this.#clocks.add(index, Date.parse(entry.record.time), at);
     this.#awaited.see(entry, index);
@@ -175,13 +187,18 @@ export class EntryReader {
     if (this.#controlCount++ < CONTROL_MAX) this.#control.push({ index, at, control });
   }
 
-  /** @param exchange its id is made into a text only where that is needed. */
-  #follow(exchange: { readonly jti: string; readonly stage: string }, index: number, at: number): void {
+  /** @param exchange its id is made into a text only where that is needed; its hash is there already. */
+  #follow(exchange: { readonly jti: string; readonly stage: Stage }, index: number, at: number): void {
     const { stage } = exchange;
     if (stage === "received" || stage === "started") {
+      // Records may come in another order than they were made in.
+      if (this.#endings.has(this.#id)) return;
       const { jti } = exchange;
       this.#open.set(jti, { jti, stage, index, at: formatTime(at) });
-    } else if (this.#open.size > 0 && isFinal(stage)) this.#open.delete(exchange.jti);
+    } else if (isFinal(stage)) {
+      if (this.#open.size > 0) this.#open.delete(exchange.jti);
+      this.#endings.add(this.#id, stage, index, () => exchange.jti);
+    }
   }
 }
 

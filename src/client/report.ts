@@ -5,7 +5,7 @@ import { encodeBase64 } from "../tlog/base64.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
 import { explain } from "./advice.ts";
 import type { RunAudit } from "./auditing.ts";
-import { describeOutcome } from "./auditprint.ts";
+import { describeEndings, describeOutcome, judgeStamps } from "./auditprint.ts";
 import type { ClockDifference } from "./clocks.ts";
 import { html, Markup } from "./html.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
@@ -168,13 +168,14 @@ ${table(
       timestamped ?? "nobody",
     ]),
 )}
+${judgeStamps(stamps).map(text => html`<p>${text}.</p>`)}
 ${stamps.length === 0 ? html`` : html`<h3>Timestamps furthest from their anchor's own time</h3>${differences(stamps, "epoch", "anchor", "authority")}`}`;
 }
 
 function describeLedger(ledger: LedgerReport): Markup {
   const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
     ledger;
-  const { control, clocks } = ledger;
+  const { control, clocks, double } = ledger;
   return section(
     `Ledger ${name}`,
     html`${table(
@@ -209,6 +210,12 @@ function describeLedger(ledger: LedgerReport): Markup {
 ${table(
   ["index", "stage", "at", "exchange"],
   open.slice(0, LIST_MAX).map(({ index, stage, at, jti }) => [`${index}`, stage, at, jti]),
+)}
+<h3>Exchanges with more than one ending (${group(double.count)})</h3>
+<p class="note">The ledger took a record after all that the edge had given up, or somebody has added one: the caller's receipt tells which ending the caller got. Looked for among the last few hundred thousand endings at a time.</p>
+${table(
+  ["endings", "exchange"],
+  double.list.slice(0, LIST_MAX).map(({ jti, first, second }) => [describeEndings(first, second), jti]),
 )}
 <h3>Clocks: the largest differences</h3>
 <p class="note">A record's time is the edge's clock; the ledger's is when it took the entry. Between them lie the exchange, the way, and two clocks.</p>

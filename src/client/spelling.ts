@@ -3,9 +3,10 @@
 // same bytes there, and plain values in between, is as good as the one it was learned from: no member of it needs to
 // be parsed, compared or checked again. Whatever is not just so is not read here, and nothing is said against it.
 import { type Entry, RECEIPT_TYPE } from "../receipt/entry.ts";
-import { RECORD_BYTES_MAX } from "../receipt/record.ts";
+import { RECORD_BYTES_MAX, type Stage } from "../receipt/record.ts";
 import { decodeText } from "../receipt/shape.ts";
 import type { Hash } from "../tlog/hash.ts";
+import type { IdHash } from "./endings.ts";
 
 /** What stands between the fixed bytes of a record. */
 const KIND = { text: 0, integer: 1, jti: 2, time: 3, digest: 4 } as const;
@@ -13,7 +14,7 @@ type Kind = (typeof KIND)[keyof typeof KIND];
 
 /** The spelling of records: fixed bytes, a value, fixed bytes, a value, …, fixed bytes. */
 interface Spelling {
-  readonly stage: string;
+  readonly stage: Stage;
   readonly fixed: readonly Uint8Array[];
   readonly kinds: readonly Kind[];
 }
@@ -57,7 +58,7 @@ export class QuickReader {
   /** Of the entry that was read: both clocks, in ms of Unix time, and the stage. */
   at = 0;
   time = 0;
-  stage = "";
+  stage: Stage = "complete";
 
   /** @param origin the ledger's. */
   constructor(origin: string) {
@@ -69,6 +70,12 @@ export class QuickReader {
     let jti = "";
     for (let at = this.#jtiAt; at < this.#jtiEnd; at++) jti += String.fromCharCode(this.#record[at]!);
     return jti;
+  }
+
+  /** Makes the hash of that id. */
+  hashJti(into: IdHash): void {
+    into.begin();
+    for (let at = this.#jtiAt; at < this.#jtiEnd; at++) into.add(this.#record[at]!);
   }
 
   /**
@@ -180,7 +187,7 @@ const AT = encoder.encode(`","at":"`);
 const END = encoder.encode(`"}`);
 
 /** The spelling of a record whose text is exactly what JSON.stringify makes of it. */
-function spellingOf(record: object, stage: string): Spelling {
+function spellingOf(record: object, stage: Stage): Spelling {
   const fixed: string[] = [""];
   const kinds: Kind[] = [];
   const add = (text: string) => {

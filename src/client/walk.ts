@@ -249,6 +249,7 @@ export class LedgerWalk {
       erased: this.#entries?.erased ?? 0,
       newestAt: this.#entries?.newestAt,
       open: this.#entries?.open ?? [],
+      double: this.#entries?.double ?? { count: 0, list: [] },
       control: this.#entries?.control ?? { count: 0, list: [] },
       clocks: this.#entries?.clocks ?? [],
     };

@@ -245,6 +245,31 @@ describe.skipIf(!hasOpenssl)("a timestamped anchor", () => {
     expect(trusted.out + trusted.err).toContain(fingerprint);
   });
 
+  it.each([
+    [
+      "a time long before its token",
+      -3_600_000,
+      /^note +anchor 0 says \S+, and its timestamp \S+: .*dated back$/m,
+    ],
+    [
+      "a time long after its token",
+      3_600_000,
+      /^note +anchor 0 says \S+, and its timestamp \S+: .*clock is wrong$/m,
+    ],
+    ["about the time of its token", 0, undefined],
+  ])("is judged by the clock of its authority when it claims %s", async (_, offMs, note) => {
+    const world = await stamped(tsa, {}, { startMs: Date.now() + offMs });
+    await grow(world, 1);
+    const desk = new Desk();
+    desk.write("trust.json", formatTrust(world.trust));
+    for (const [path, bytes] of copyOf(world)) desk.write(`archive/${path}`, bytes);
+    // No contradiction: a clock that is wrong breaks nothing, but an auditor is to know.
+    expect(await desk.run("audit", "archive", "--trust", "trust.json", "--report", "out.html")).toBe(0);
+    if (note === undefined) expect(desk.out).not.toContain("and its timestamp");
+    else expect(desk.out).toMatch(note);
+    expect(desk.read("out.html").includes("and its timestamp")).toBe(note !== undefined);
+  });
+
   it("comes every so many epochs, and again at once after one that could not be had", async () => {
     let isDown = false;
     const stamp = async (digest: Uint8Array) => {
