@@ -16,6 +16,7 @@ const HealthSchema = v.object({
       size: v.optional(v.number()),
       published: v.optional(v.number()),
       halted: v.optional(Trouble),
+      alerts: v.optional(v.array(Trouble)),
     }),
   ),
   anchors: v.object({
@@ -40,6 +41,18 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   "key-not-valid":
     "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
   unavailable: "wait, or see to it that the archive can be reached: it is tried again by itself",
+};
+
+/** What to do about each alert: records are taken, but a person should know. */
+export const ALERTS: Readonly<Record<string, string>> = {
+  unfinished:
+    "an edge ended while these were under way, or they still are: look at its logs of that time; the records stay as evidence, and the alert ends after 30 days",
+  spooled: "wait: the ledger enters them by itself; if it does not, look whether the archive can be reached",
+  "promise-broken":
+    "find out why the ledger does not take them (its state is above): callers hold signed promises that were not kept",
+  "set-aside":
+    "look at what lies in refused/ in the archive bucket, and move back what should be tried again",
+  unavailable: "see to it that the archive can be reached",
 };
 
 /**
@@ -69,9 +82,17 @@ export async function examine(platform: Platform, prefix: string): Promise<Answe
       ...[...new Set(troubles.map(({ code }) => code))].map(
         code => [`what to do`, WAYS_OUT[code] ?? `see docs/architecture.md on "${code}"`] as const,
       ),
+      ...health.ledgers.flatMap(describeAlerts),
     ],
     json: { ...health },
   };
+}
+
+function describeAlerts({ name, alerts = [] }: Health["ledgers"][number]): (readonly [string, string])[] {
+  return alerts.flatMap(({ code, reason }) => [
+    ["alert", `ledger ${name} (${code}): ${reason}`] as const,
+    ["what to do", ALERTS[code] ?? `see docs/architecture.md on "${code}"`] as const,
+  ]);
 }
 
 function describeHealth({ ledgers, anchors }: Health): (readonly [string, string])[] {

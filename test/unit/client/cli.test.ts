@@ -1,5 +1,7 @@
 // The command line, from what a person types to the exit code: against a real edge in this process.
+import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
+import { ALERTS } from "../../../src/client/doctor.ts";
 import type { WireResponse } from "../../../src/client/platform.ts";
 import { concatenate } from "../../../src/client/remote.ts";
 import { digestOf } from "../../../src/receipt/digest.ts";
@@ -522,6 +524,37 @@ describe("counterfoil doctor", () => {
       outcome: "wrong",
       ledgers: [{ name: "main", state: "halted", halted: { code: "rolled-back" } }],
     });
+  });
+
+  test("shows what a person should know of though all is well, and what to do about it", async () => {
+    const { send } = desk;
+    const reason = "2 exchanges have no ending\u001b[2J";
+    desk.send = async request => {
+      const { ledgers, ...rest } = (await new Response((await send(request)).body as BodyInit).json()) as {
+        ledgers: object[];
+      };
+      const alerts = [
+        { code: "unfinished", reason },
+        { code: "new-one", reason: "?" },
+      ];
+      const body = JSON.stringify({ ...rest, ledgers: ledgers.map(ledger => ({ ...ledger, alerts })) });
+      return { status: 200, headers: new Headers(), body: streamOf(body) };
+    };
+    expect(await desk.run("doctor", ISSUER)).toBe(0);
+    expect(desk.out).toMatch(/^well /);
+    expect(desk.out).toMatch(/^alert +ledger main \(unfinished\): 2 exchanges have no ending\\u\{1b\}\[2J$/m);
+    expect(desk.out).toMatch(/^what to do +an edge ended while these were under way/m);
+    expect(desk.out).toMatch(/^what to do +see docs\/architecture.md on "new-one"$/m);
+    expect((await desk.runJson("doctor", ISSUER)).json).toMatchObject({
+      ledgers: [{ alerts: [{ code: "unfinished" }, { code: "new-one" }] }],
+    });
+  });
+
+  test("knows what to do about every alert that an edge can give", () => {
+    const source = ["durable/alerts.ts", "durable/spool.ts"].map(file => readFileSync(file, "utf8")).join("");
+    const codes = [...source.matchAll(/code: "([a-z-]+)", reason/g)].map(([, code]) => code!);
+    expect(codes.length).toBeGreaterThan(4);
+    expect(Object.keys(ALERTS)).toEqual(expect.arrayContaining(codes));
   });
 
   test("cannot tell where there is no edge", async () => {
