@@ -29,7 +29,7 @@ export interface TimestampReport {
 }
 
 /** How many epochs beyond the newest known anchor are looked for. */
-const PROBE_AHEAD = 16;
+export const PROBE_AHEAD = 16;
 
 /** The last epoch that has a path. */
 const EPOCH_MAX = 9_999_999_999;
@@ -178,16 +178,8 @@ export class AnchorWalk {
 
   async #open(text: string, epoch: number, path: string): Promise<Anchor> {
     this.#requireKept(text, epoch, path);
-    const anchor = await openNamed(text, this.#trust, path);
+    const anchor = await openAnchorOf(epoch, text, this.#trust);
     const { payload } = anchor;
-    if (payload.iss !== this.#trust.issuer) {
-      const detail = { expected: this.#trust.issuer, found: payload.iss };
-      throw new Fault("wrong-origin", `${path}: is an anchor of another issuer`, detail);
-    }
-    if (payload.epoch !== epoch) {
-      const detail = { expected: `epoch ${epoch}`, found: `epoch ${payload.epoch}` };
-      throw new Fault("broken-anchor-chain", `${path}: is the anchor of another epoch`, detail);
-    }
     this.count++;
     this.newest = { epoch, time: payload.time };
     this.newestText = text;
@@ -254,10 +246,23 @@ export class AnchorWalk {
   }
 }
 
-async function openNamed(text: string, trust: Trust, path: string): Promise<Anchor> {
-  try {
-    return await openAnchor(text, trust.anchorKeys);
-  } catch (error) {
+/**
+ * Opens the anchor of an epoch. Whether it names the one before is for whoever has that.
+ * @throws Fault that names the object: `wrong-origin`, `broken-anchor-chain` for one of another epoch, or as openAnchor.
+ */
+export async function openAnchorOf(epoch: number, text: string, trust: Trust): Promise<Anchor> {
+  const path = formatAnchorPath(epoch);
+  const anchor = await openAnchor(text, trust.anchorKeys).catch(error => {
     throw located(error, path);
+  });
+  const { iss, epoch: own } = anchor.payload;
+  if (iss !== trust.issuer) {
+    const detail = { expected: trust.issuer, found: iss };
+    throw new Fault("wrong-origin", `${path}: is an anchor of another issuer`, detail);
   }
+  if (own !== epoch) {
+    const detail = { expected: `epoch ${epoch}`, found: `epoch ${own}` };
+    throw new Fault("broken-anchor-chain", `${path}: is the anchor of another epoch`, detail);
+  }
+  return anchor;
 }

@@ -16,11 +16,11 @@ import {
   rootOf,
 } from "../tlog/tree.ts";
 import type { Archive } from "./archive.ts";
+import type { CopyFolder } from "./copyfolder.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 import { inParallel } from "./parallel.ts";
 import type { Report } from "./progress.ts";
 import type { SignedTree } from "./signed.ts";
-import type { Store } from "./store.ts";
 
 /** A block of 256 entries, and the root over them. */
 interface Block {
@@ -31,7 +31,7 @@ interface Block {
 export class LedgerMirror {
   readonly #name: string;
   readonly #archive: Archive;
-  readonly #store: Store;
+  readonly #folder: CopyFolder;
   readonly #findings: Findings;
   readonly #lanes: number;
   /** The right edge of the tree, by level: verified. */
@@ -43,10 +43,10 @@ export class LedgerMirror {
   /** How many objects were fetched. */
   fetched = 0;
 
-  constructor(name: string, archive: Archive, store: Store, findings: Findings, lanes: number) {
+  constructor(name: string, archive: Archive, folder: CopyFolder, findings: Findings, lanes: number) {
     this.#name = name;
     this.#archive = archive;
-    this.#store = store;
+    this.#folder = folder;
     this.#findings = findings;
     this.#lanes = lanes;
   }
@@ -121,7 +121,7 @@ export class LedgerMirror {
         readTiles(get, plan.tiles).catch(error => {
           throw located(error, this.#name);
         });
-      const own = (path: string) => this.#store.read(`${this.#name}/${path}`);
+      const own = (path: string) => this.#folder.read(`${this.#name}/${path}`);
       let data = await read(async path => (await own(path)) ?? this.#get(path));
       // What lies in the folder may have been damaged there.
       if (!equalBytes(plan.root(data), root)) data = await read(path => this.#get(path));
@@ -134,8 +134,8 @@ export class LedgerMirror {
       for (const [i, tile] of plan.tiles.entries()) {
         this.#edges.set(Number(tile.level), { tile, hashes: tileHashes(tile, data[i]!) });
         const { path } = this.place(tile);
-        const kept = await this.#store.read(path);
-        if (kept === undefined || !equalBytes(kept, data[i]!)) await this.#store.write(path, data[i]!);
+        const kept = await this.#folder.read(path);
+        if (kept === undefined || !equalBytes(kept, data[i]!)) await this.#folder.write(path, data[i]!);
       }
     });
   }
@@ -163,8 +163,8 @@ export class LedgerMirror {
     const tile = { level: 0, n, width: TILE_WIDTH };
     const bundle: Tile = { ...tile, level: "entries" };
     const [hasTile, hasBundle] = await Promise.all([
-      this.#store.has(this.place(tile).path),
-      isGone || !this.#archive.holdsEntries || this.#store.has(this.place(bundle).path),
+      this.#folder.has(this.place(tile).path),
+      isGone || !this.#archive.holdsEntries || this.#folder.has(this.place(bundle).path),
     ]);
     if (hasTile && hasBundle) return;
     const leaves = await this.#copyTile(tile, hash);
@@ -203,12 +203,12 @@ export class LedgerMirror {
   /** An object, from the folder or the archive, verified and kept; undefined when neither has it. */
   async #take(tile: Tile, verify: (bytes: Uint8Array) => void): Promise<Uint8Array | undefined> {
     const { path } = this.place(tile);
-    const own = await this.#store.read(path);
+    const own = await this.#folder.read(path);
     if (own !== undefined && holds(() => verify(own))) return own;
     const bytes = (await this.#get(formatTilePath(tile))) ?? (await this.#cut(tile));
     if (bytes === undefined) return undefined;
     verify(bytes);
-    await this.#store.write(path, bytes);
+    await this.#folder.write(path, bytes);
     return bytes;
   }
 

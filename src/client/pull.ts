@@ -5,24 +5,25 @@
 import { type Anchor, FIRST_ANCHOR_PREV, formatAnchorPath, openAnchor } from "../receipt/anchor.ts";
 import { readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
-import { openTrusted, type Trust, type TrustedLedger } from "../receipt/trust.ts";
+import type { Trust, TrustedLedger } from "../receipt/trust.ts";
 import { decodeBundle } from "../tlog/bundle.ts";
-import { Fault, type FaultCode } from "../tlog/fault.ts";
+import { Fault } from "../tlog/fault.ts";
 import type { Get } from "../tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, tileAt } from "../tlog/tile.ts";
+import { openAnchorOf, PROBE_AHEAD } from "./anchors.ts";
 import type { Archive } from "./archive.ts";
+import type { CopyFolder } from "./copyfolder.ts";
 import { Findings, located, type Problem } from "./findings.ts";
 import { LedgerMirror } from "./mirror.ts";
 import { inParallel } from "./parallel.ts";
 import { continues } from "./prefix.ts";
 import type { Report } from "./progress.ts";
 import type { RecordIndex } from "./recordindex.ts";
-import type { SignedTree } from "./signed.ts";
-import type { Store } from "./store.ts";
+import { openTree, requireAtLeast, type SignedTree } from "./signed.ts";
 
 export interface PullOptions {
   readonly archive: Archive;
-  readonly store: Store;
+  readonly folder: CopyFolder;
   readonly trust: Trust;
   /** Where the records go; not filled when the archive gives no entries out. */
   readonly index: RecordIndex;
@@ -54,9 +55,6 @@ export interface PullReport {
   readonly problems: readonly Problem[];
   readonly problemCount: number;
 }
-
-/** How many epochs beyond the newest known anchor are looked for. */
-const PROBE_AHEAD = 16;
 
 /** How many anchors are fetched before they are written. */
 const ANCHORS_AT_ONCE = 64;
@@ -101,9 +99,9 @@ class LedgerCopy {
   isWhole = false;
 
   constructor(ledger: TrustedLedger, options: PullOptions, findings: Findings) {
-    const { archive, store, lanes } = options;
+    const { archive, folder, lanes } = options;
     this.ledger = ledger;
-    this.mirror = new LedgerMirror(ledger.name, archive, store, findings, lanes);
+    this.mirror = new LedgerMirror(ledger.name, archive, folder, findings, lanes);
     this.#options = options;
     this.#findings = findings;
   }
@@ -121,10 +119,10 @@ class LedgerCopy {
 
   /** Copies the ledger, and then the checkpoint, if all of it is there and continues what was there before. */
   async bring(): Promise<void> {
-    const { archive, store, index, copied } = this.#options;
+    const { archive, folder, index, copied } = this.#options;
     const place = this.mirror.place("checkpoint");
     await this.#findings.check(place, async () => {
-      const own = await store.read(place.path);
+      const own = await folder.read(place.path);
       this.#before = own && (await this.#open(own, `${place.path} in the copy`));
       this.#now = this.#before;
       const note = await archive.get(place.path);
@@ -135,7 +133,7 @@ class LedgerCopy {
       if (note === undefined)
         throw new Fault("missing", `${place.path}: was in the archive at the last pull`);
       const tree = await this.#open(note, place.path);
-      this.#requireNotSmaller(tree, place.path);
+      requireAtLeast(tree, this.#before?.size ?? 0, "in the copy", place.path);
       // Before anything is written: what does not continue the copy must not damage it.
       await this.#requireContinued(tree, place.path);
       const { origin, name } = this.ledger;
@@ -144,7 +142,7 @@ class LedgerCopy {
       await this.mirror.copy(tree, known.minimum, copied ?? (() => {}));
       if (this.#findings.count > wrong) return;
       if (archive.holdsEntries && !this.mirror.settleGone(await this.#fillIndex(tree))) return;
-      await store.write(place.path, note);
+      await folder.write(place.path, note);
       this.#now = tree;
       this.isWhole = true;
     });
@@ -152,29 +150,19 @@ class LedgerCopy {
 
   /** Opens a checkpoint. One that only a retired key has signed must not add anything to the copy. */
   async #open(note: Uint8Array, path: string): Promise<SignedTree> {
-    const { checkpoint, isRetired } = await openTrusted(note, this.ledger).catch(error => {
-      throw located(error, path);
-    });
-    if (this.#before !== undefined && isRetired && checkpoint.size > this.#before.size) {
+    const tree = await openTree(note, this.ledger, path);
+    if (this.#before !== undefined && tree.isRetired && tree.size > this.#before.size) {
       throw new Fault("unknown-key", `${path}: what is new in it, only a retired key has signed`);
     }
-    return checkpoint;
-  }
-
-  #requireNotSmaller({ size }: SignedTree, path: string): void {
-    if (this.#before === undefined || size >= this.#before.size) return;
-    throw new Fault("rolled-back", `${path}: a smaller tree than the copy has`, {
-      expected: `at least ${this.#before.size} entries`,
-      found: `${size} entries`,
-    });
+    return tree;
   }
 
   async #requireContinued(tree: SignedTree, path: string): Promise<void> {
     const before = this.#before;
     if (before === undefined || before.size === 0) return;
-    const { store } = this.#options;
+    const { folder } = this.#options;
     const pathOf = (tile: string) => `${this.ledger.name}/${tile}`;
-    const get: Get = async tile => (await store.read(pathOf(tile))) ?? this.mirror.peek(tile);
+    const get: Get = async tile => (await folder.read(pathOf(tile))) ?? this.mirror.peek(tile);
     // A tile that was damaged in the folder is no reason to suspect the archive.
     const isContinued = await continues(get, tree, before).catch(error => {
       if (!(error instanceof Fault)) throw error;
@@ -203,7 +191,7 @@ class LedgerCopy {
       for (let block = 0; block < BLOCKS_AT_ONCE && at < size; block++) {
         const n = Math.floor(at / TILE_WIDTH);
         const bundle = tileAt("entries", n, size)!;
-        const bytes = await this.#options.store.read(`${name}/${formatTilePath(bundle)}`);
+        const bytes = await this.#options.folder.read(`${name}/${formatTilePath(bundle)}`);
         const found = bytes === undefined ? [] : decodeBundle(bytes, bundle.width);
         for (const bytes of found.slice(at - n * TILE_WIDTH)) {
           this.#read(bytes, n, entry => {
@@ -249,13 +237,13 @@ class AnchorCopy {
 
   /** Copies the anchors that are not there, in their order, up to the first that does not hold. */
   async bring(told: number | undefined): Promise<void> {
-    const { store, trust } = this.#options;
+    const { folder, trust } = this.#options;
     let epoch = 0;
-    while (await store.has(formatAnchorPath(epoch))) epoch++;
+    while (await folder.has(formatAnchorPath(epoch))) epoch++;
     let prev: Anchor | undefined;
     if (epoch > 0) {
       this.newest = epoch - 1;
-      const own = await store.read(formatAnchorPath(epoch - 1));
+      const own = await folder.read(formatAnchorPath(epoch - 1));
       prev = await openAnchor(decoder.decode(own), trust.anchorKeys);
     }
     const wrong = this.#findings.count;
@@ -266,7 +254,7 @@ class AnchorCopy {
         const anchor = await this.#open(text, epoch, prev, path);
         if (anchor === undefined || !(await this.#bringPinned(anchor, told, path))) return;
         if (this.#findings.count > wrong) return;
-        await store.write(path, new TextEncoder().encode(text));
+        await folder.write(path, new TextEncoder().encode(text));
         prev = anchor;
         this.newest = epoch++;
         this.added++;
@@ -304,19 +292,15 @@ class AnchorCopy {
     prev: Anchor | undefined,
     path: string,
   ): Promise<Anchor | undefined> {
-    const { trust } = this.#options;
     let anchor: Anchor | undefined;
     await this.#findings.check({ path, epoch }, async () => {
-      const opened = await openAnchor(text, trust.anchorKeys).catch(error => {
-        throw located(error, path);
-      });
-      const demand = (code: FaultCode, found: string, expected: string, message: string) => {
-        if (found !== expected) throw new Fault(code, `${path}: ${message}`, { expected, found });
-      };
-      const { iss, epoch: own, prev: named } = opened.payload;
-      demand("wrong-origin", iss, trust.issuer, "is an anchor of another issuer");
-      demand("broken-anchor-chain", `epoch ${own}`, `epoch ${epoch}`, "is the anchor of another epoch");
-      demand("broken-anchor-chain", named, prev?.digest ?? FIRST_ANCHOR_PREV, "does not name the one before");
+      const opened = await openAnchorOf(epoch, text, this.#options.trust);
+      const expected = prev?.digest ?? FIRST_ANCHOR_PREV;
+      const found = opened.payload.prev;
+      if (found !== expected) {
+        const message = `${path}: does not name the anchor before it`;
+        throw new Fault("broken-anchor-chain", message, { expected, found });
+      }
       anchor = opened;
     });
     return anchor;

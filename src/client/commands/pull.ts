@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { FaultCode } from "../../tlog/fault.ts";
 import { type CommonOptions, collect, examples, parseCount, type Run } from "../command.ts";
+import { CopyFolder } from "../copyfolder.ts";
 import { readDisclosures } from "../disclosures.ts";
 import { openArchive, readText } from "../input.ts";
 import { describeFailure, Undecided } from "../outcome.ts";
@@ -17,7 +18,6 @@ import {
 import { Progress } from "../progress.ts";
 import { type PullReport, pull } from "../pull.ts";
 import { INDEX_FILE, type Joined, RecordIndex } from "../recordindex.ts";
-import { Store } from "../store.ts";
 import { fetchTrust, openTrust, readTrust, type TrustSource } from "../trust.ts";
 
 /** How many exchanges whose disclosures fit nowhere are named. */
@@ -74,21 +74,21 @@ async function pullCommand(
   folder: string,
   options: PullCommandOptions,
 ): Promise<Answer> {
-  const store = new Store(platform, folder);
+  const copy = new CopyFolder(platform, folder);
   const given = await Promise.all(
     options.disclosures.map(async file => readDisclosures(await readText(platform, file), file)),
   );
-  const own = await store.read("trust");
-  const source = await findCopyTrust(platform, url, options.trust, own, store.pathOf("trust"));
+  const own = await copy.read("trust");
+  const source = await findCopyTrust(platform, url, options.trust, own, copy.pathOf("trust"));
   const { archive } = await openArchive(platform, url, options.token);
-  if (own === undefined) await store.write("trust", source.bytes);
-  const index = new RecordIndex(await platform.openDatabase(store.pathOf(INDEX_FILE)));
+  if (own === undefined) await copy.write("trust", source.bytes);
+  const index = new RecordIndex(await platform.openDatabase(copy.pathOf(INDEX_FILE)));
   const copying = new Progress(platform, "copying", "entries");
   const indexing = new Progress(platform, "indexing", "records");
   try {
     const { trust } = source;
     const progress = { copied: copying.report, indexed: indexing.report };
-    const report = await pull({ archive, store, trust, index, lanes: options.parallel, ...progress });
+    const report = await pull({ archive, folder: copy, trust, index, lanes: options.parallel, ...progress });
     if (isEmpty(report)) {
       throw new Undecided("there is no archive here: neither an anchor nor a checkpoint", {
         expected: "an API whose ledgers your trust document names, once one is published",

@@ -2,14 +2,14 @@
 import type { Platform } from "./platform.ts";
 import { OBJECT_BYTES_MAX } from "./remote.ts";
 
-export class Store {
+export class CopyFolder {
   readonly #platform: Platform;
-  readonly #folder: string;
+  readonly #path: string;
   readonly #made = new Map<string, Promise<void>>();
 
-  constructor(platform: Platform, folder: string) {
+  constructor(platform: Platform, path: string) {
     this.#platform = platform;
-    this.#folder = folder.replace(/(?<=.)\/+$/, "");
+    this.#path = path.replace(/(?<=.)\/+$/, "");
   }
 
   has(path: string): Promise<boolean> {
@@ -30,6 +30,6 @@ export class Store {
 
   /** Where an object lies. */
   pathOf(path: string): string {
-    return `${this.#folder}/${path}`;
+    return `${this.#path}/${path}`;
   }
 }
