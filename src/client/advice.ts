@@ -55,7 +55,8 @@ const ADVICE: Readonly<Record<FaultCode | UndecidedCode, string>> = {
   "no-answer": "Look at the address and the network, and try again; what was done until then is kept.",
   "no-receipt":
     "Look whether the address is that of an API behind Counterfoil, and ask its operator why it is not on record.",
-  "not-covered": "Fetch the receipt of the exchange's ending (counterfoil proof), and verify that.",
+  "not-covered":
+    "Where the ending is missing, fetch its receipt (counterfoil proof), and verify that. Else ask again, with no cache and no redirect between.",
 };
 
 /** What a code means, and what to do next: sentences for the person who reads it. */

@@ -11,6 +11,7 @@ import { requireReceipt } from "./capture.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Sender, WireRequest, WireResponse } from "./platform.ts";
 import { concatenate, readUrl } from "./remote.ts";
+import { findTraceId } from "./seen.ts";
 
 /** What came of an exchange, before anything was verified. */
 export interface MadeExchange {
@@ -18,6 +19,14 @@ export interface MadeExchange {
   readonly headers: Headers;
   /** Why the body need not be the bytes on the wire, where something between has changed it. */
   readonly altered?: string;
+  /** Whether the response has come before all of the request's body was taken. */
+  readonly isUnsent?: boolean;
+  /** What was asked for, where the response is of another request, to which a redirect has led. */
+  readonly redirected?: string;
+  /** The trace that the request was sent in, which its record names. */
+  readonly traceId?: string | undefined;
+  /** Whether a record that names no trace of the request's may be of an earlier one: it may unless this is true. */
+  readonly isFresh?: boolean;
 }
 
 /** An exchange whose response's body was kept. */
@@ -43,7 +52,8 @@ export async function makeExchange(
   const { method, url, body } = request;
   const requestBody = body ?? new Uint8Array();
   const seen = { method, url, requestBody, status: response.status, responseBody: concatenate(chunks) };
-  return { seen, headers: response.headers };
+  const traceId = findTraceId(new Headers(request.headers.map(([name, value]) => [name, value])));
+  return { seen, headers: response.headers, traceId };
 }
 
 /** The receipt that came with a response, or the promise of one. @throws Undecided when there is none, or not a whole one */
@@ -90,7 +100,9 @@ export async function verifyHead(made: MadeExchange, receipt: string, trust: Tru
   const { responseBody: _, ...exchange } = made.seen;
   const evidence = { receipt, exchange, ...(await readSeed(made.headers)) };
   try {
-    return await verifyTrusted(evidence, trust);
+    const verdict = await verifyTrusted(evidence, trust);
+    requireOwn(made, verdict);
+    return verdict;
   } catch (error) {
     if (isRevalidated(error, receipt, made.seen.status)) {
       const detail = { expected: "the response as it came from the server", found: "a receipt for a 304" };
@@ -105,6 +117,8 @@ async function verifyBody(made: MadeExchange, receipt: string, trust: Trust): Pr
   try {
     const evidence = { receipt, exchange: made.seen, ...(await readSeed(made.headers)) };
     const verdict = await verifyTrusted(evidence, trust);
+    requireOwn(made, verdict);
+    requireSent(made, verdict);
     requireBody(verdict);
     return verdict;
   } catch (error) {
@@ -208,6 +222,42 @@ function requireSameExchange(first: Receipt, final: Receipt): void {
   const [a, b] = [first, final].map(({ entry: { header, record } }) => `${record.jti} in ${header.origin}`);
   if (a === b) return;
   throw new Fault("mismatched", "the final receipt is of another exchange", { expected: a!, found: b! });
+}
+
+/**
+ * A receipt may be genuine, equal to all that was compared, and of another exchange all the same: of one with another
+ * query, when the seed was taken away; of another URL, when a redirect was put in; of an earlier request.
+ * @throws Undecided `not-covered`
+ */
+function requireOwn(
+  { headers, redirected, traceId, isFresh = false, seen }: MadeExchange,
+  { receipt }: Verdict,
+) {
+  const { header, record } = receipt.entry;
+  const refuse = (message: string, expected: string, found: string): never => {
+    throw new Undecided(message, { expected, found, index: header.index }, "not-covered");
+  };
+  if (record._sd !== undefined && !headers.has("audit-receipt-seed")) {
+    const expected = "a header field Audit-Receipt-Seed, as it comes with every receipt";
+    refuse("what is private, such as the query, cannot be compared without the seed", expected, "none");
+  }
+  if (redirected !== undefined) {
+    refuse("a redirect was followed, and no receipt says where one leads", redirected, seen.url);
+  }
+  if (traceId === undefined) return;
+  const { traceparent, parent } = record.trace ?? {};
+  if (traceparent?.split("-")[1] === traceId || (parent === undefined && !isFresh)) return;
+  const trouble =
+    "the receipt is of another request: an earlier answer, by a cache or by somebody who repeats it";
+  refuse(trouble, `a record of trace ${traceId}`, traceparent ?? "a record without one");
+}
+
+/** @throws Undecided when the request's body is on record, and was not sent to its end */
+function requireSent({ isUnsent }: MadeExchange, { receipt }: Verdict): void {
+  const { req, private: hidden } = receipt.entry.record;
+  if (!isUnsent || (req?.digest === undefined && !hidden?.includes("req.digest"))) return;
+  const detail = { expected: "a body that was sent to its end", found: "a response before that" };
+  throw new Undecided("the request's body cannot be compared", detail, "not-covered");
 }
 
 /** @throws Undecided when the receipt does not cover the body of the response. */

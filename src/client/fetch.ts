@@ -16,7 +16,15 @@ import type { Sender } from "./platform.ts";
 import { redeemPromise } from "./promise.ts";
 import { concatenate } from "./remote.ts";
 import { prefixOf, requireTrust, wrongInput } from "./sdk.ts";
-import { passOn, readBody, type Sent, seeExchange } from "./seen.ts";
+import {
+  findTraceId,
+  makeTraceparent,
+  passOn,
+  readBody,
+  type Sent,
+  seeExchange,
+  TRACE_BYTES,
+} from "./seen.ts";
 import { type Fetch, sendBy } from "./sender.ts";
 
 /** What became of one exchange. */
@@ -47,6 +55,12 @@ export interface ReceiptOptions {
   readonly holdBytes?: number | undefined;
   /** The URL of the edge's reserved prefix; `/.well-known/audit/` at the issuer when it is left out. */
   readonly prefix?: string | undefined;
+  /**
+   * Whether a receipt must be of this very request. Each request is sent in a trace of its own (`traceparent`), unless it
+   * names one, and a record that names another request's trace is `not-covered`. `true`: so is one that names none, as
+   * where the API records no traces. `false`: no field is sent and nothing is compared, where a cache may answer.
+   */
+  readonly fresh?: boolean | undefined;
   /** Is given what goes on after a response was handed over, for platforms that would end it (Workers: `ctx.waitUntil`). */
   readonly waitUntil?: ((work: Promise<unknown>) => unknown) | undefined;
 }
@@ -70,7 +84,8 @@ const EMPTY: Body = new Uint8Array();
  * Of a WebSocket (101, on Workers), the upgrade is verified before it is handed on, and not what passes over it.
  *
  * The request asks for no content coding (`accept-encoding: identity`) unless it names one itself: the receipt is for
- * the bytes on the wire, and fetch undoes codings. Redirects are followed as fetch does; the last response is verified.
+ * the bytes on the wire, and fetch undoes codings. No receipt says where a redirect leads: `strict` follows none, and
+ * rejects with `not-covered`, unless the call says `redirect: "follow"`; then the last response is verified.
  *
  * @param fetch what to send with.
  * @returns a function with the signature of fetch. It rejects as fetch does, and in strict mode with a Fault when
@@ -89,12 +104,12 @@ const EMPTY: Body = new Uint8Array();
 export function withReceipts(fetch: Fetch, options: ReceiptOptions): Fetch {
   const settings = checkOptions(fetch, options);
   return async (input, init) => {
-    const { request, outgoing, sent } = await prepare(input, init ?? {});
-    const isSampled = settings.mode !== "sample" || settings.sample!(request) === true;
+    const { request, outgoing, sent } = await prepare(settings, input, init ?? {});
+    const isSampled = settings.mode !== "sample" || chooses(settings.sample!, request);
     const response = await fetch(input, outgoing);
-    const made = seeExchange({ ...sent, body: await sent.body() }, response);
+    const see = async () => seeExchange({ ...sent, body: await sent.body() }, response);
     const sender = sendBy(fetch, init?.signal ?? (input instanceof Request ? input.signal : undefined));
-    const exchange = new VerifiedExchange(settings, sender, made, request);
+    const exchange = new VerifiedExchange(settings, sender, await see(), see, request);
     if (settings.mode === "strict") return exchange.handStrictly(response);
     if (isSampled) return exchange.handOn(response);
     settings.waitUntil(exchange.keepOnly());
@@ -125,23 +140,43 @@ function checkOptions(fetch: Fetch, options: ReceiptOptions): Settings {
   return { ...options, mode, prefix: prefixOf(trust, options), waitUntil };
 }
 
+/** An answer that comes later would be taken for one, and leave every exchange unverified. @throws Undecided */
+function chooses(sample: (request: Request) => boolean, request: Request): boolean {
+  const choice: unknown = sample(request);
+  if (typeof choice === "boolean") return choice;
+  throw wrongInput("true or false from `sample`", Object.prototype.toString.call(choice));
+}
+
 /** One exchange, on its way to its caller. */
 class VerifiedExchange {
   readonly #settings: Settings;
   readonly #sender: Sender;
   readonly #made: MadeExchange;
+  readonly #see: () => Promise<MadeExchange>;
   readonly #request: Request;
 
-  constructor(settings: Settings, sender: Sender, made: MadeExchange, request: Request) {
+  /** @param see what was made, seen once more: the request's body may go on while the response comes. */
+  constructor(
+    settings: Settings,
+    sender: Sender,
+    made: MadeExchange,
+    see: () => Promise<MadeExchange>,
+    request: Request,
+  ) {
     this.#settings = settings;
     this.#sender = sender;
     this.#made = made;
+    this.#see = see;
     this.#request = request;
   }
 
   /** The response, once it is proven; or as it comes, with an end that waits for the proof. */
   async handStrictly(response: Response): Promise<Response> {
     try {
+      if (isRedirect(response) && this.#request.redirect === "follow") {
+        await this.#keepAny();
+        throw redirectedAway(response);
+      }
       const receipt = await this.#begin();
       if (response.status === 101) return response;
       if (response.body === null) {
@@ -162,7 +197,8 @@ class VerifiedExchange {
       );
     } catch (error) {
       this.#fail(error);
-      if (response.body !== null && !response.body.locked) await response.body.cancel(error).catch(() => {});
+      // Not waited for: of a body that the given fetch has kept a copy of, that would take until the copy is read.
+      if (response.body !== null && !response.body.locked) response.body.cancel(error).catch(() => {});
       throw error;
     }
   }
@@ -191,13 +227,17 @@ class VerifiedExchange {
 
   /** Keeps the receipt of an exchange that is not verified. */
   async keepOnly(): Promise<void> {
-    const { headers } = this.#made;
-    if (!headers.has("audit-receipt") && !headers.has("audit-promise")) return;
     try {
-      await this.#keep(takeReceipt(this.#made));
+      await this.#keepAny();
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  async #keepAny(): Promise<void> {
+    const { headers } = this.#made;
+    if (headers.has("audit-receipt") || headers.has("audit-promise"))
+      await this.#keep(takeReceipt(this.#made));
   }
 
   /** Keeps the receipt, and verifies all of the exchange but the body. */
@@ -217,10 +257,11 @@ class VerifiedExchange {
 
   /** Verifies the exchange with its body, and reports it. */
   async #finish(receipt: string, responseBody: Body): Promise<void> {
-    const made = { ...this.#made, seen: { ...this.#made.seen, responseBody } };
+    const made = await this.#see();
+    const whole = { ...made, seen: { ...made.seen, responseBody } };
     const keep = (ending: string) => this.#keep(ending);
     try {
-      const verdict = await verifyMade(this.#sender, made, receipt, this.#settings.trust, keep);
+      const verdict = await verifyMade(this.#sender, whole, receipt, this.#settings.trust, keep);
       this.#report({ outcome: "proven", verdict });
     } catch (error) {
       this.#fail(error);
@@ -249,7 +290,7 @@ class VerifiedExchange {
       length += value.length;
       if (length > this.#holdBytes) break;
     }
-    await reader.cancel();
+    reader.cancel().catch(() => {});
     const detail = { expected: `at most ${this.#holdBytes} bytes`, found: `more than ${length - 1} bytes` };
     if (this.#made.altered !== undefined) throw new Undecided(this.#made.altered, detail, "not-covered");
     throw new Fault("mismatched", "the response body is longer than the receipt says", detail);
@@ -259,7 +300,7 @@ class VerifiedExchange {
     const seed = this.#made.headers.get("audit-receipt-seed");
     const kind = isPromise(receipt) ? "promise" : "receipt";
     const kept = JSON.stringify({ [kind]: receipt, ...(seed !== null && { seed }) });
-    await this.#settings.store?.set(evidenceKey("receipt", receipt), kept);
+    await this.#settings.store?.set(evidenceKey("receipt", kept), kept);
   }
 
   #isReported = false;
@@ -279,6 +320,21 @@ class VerifiedExchange {
   }
 }
 
+/** Whether fetch would go on to another URL; a page is not shown more than that. */
+function isRedirect({ type, status, headers }: Response): boolean {
+  return type === "opaqueredirect" || ([301, 302, 303, 307, 308].includes(status) && headers.has("location"));
+}
+
+function redirectedAway({ headers }: Response): Undecided {
+  const expected = 'the URL that answers itself; or redirect: "manual" and a look, or redirect: "follow"';
+  const found = headers.get("location") ?? "a redirect that a page may not see";
+  return new Undecided(
+    "it redirects, and no receipt says where that leads",
+    { expected, found },
+    "not-covered",
+  );
+}
+
 function brokenOff(reason: unknown): Undecided {
   const found = reason instanceof Error ? reason.message : String(reason);
   return new Undecided("the body was not read to its end", { found }, "not-covered");
@@ -294,7 +350,11 @@ interface Prepared {
 }
 
 /** Fetch may be given things that cannot be read twice, or that spell the same body differently each time. */
-async function prepare(input: RequestInfo | URL, init: RequestInit): Promise<Prepared> {
+async function prepare(
+  { mode, fresh }: Settings,
+  input: RequestInfo | URL,
+  init: RequestInit,
+): Promise<Prepared> {
   const { body: given, ...rest } = init;
   const isStream = given instanceof ReadableStream;
   const request = new Request(
@@ -303,13 +363,16 @@ async function prepare(input: RequestInfo | URL, init: RequestInit): Promise<Pre
   );
   const { method, url, headers } = request;
   if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity");
-  const outgoing = { ...init, headers };
+  const isAllowed = init.redirect === "follow";
+  const seen = { method, url, isRedirectAllowed: isAllowed, ...nameTrace(request, fresh) };
+  const isRefused = mode === "strict" && request.redirect === "follow" && !isAllowed;
+  const outgoing = { ...init, headers, ...(isRefused && { redirect: "manual" as const }) };
   if (isStream) {
     const { stream, digest } = digestStream(given);
     return {
       request,
       outgoing: { ...outgoing, body: stream },
-      sent: { method, url, body: async () => digest() },
+      sent: { ...seen, body: async () => digest() },
     };
   }
   // A file is not read into memory.
@@ -318,8 +381,24 @@ async function prepare(input: RequestInfo | URL, init: RequestInit): Promise<Pre
   return {
     request,
     outgoing: isOurs ? { ...outgoing, body: bytes as BodyInit } : outgoing,
-    sent: { method, url, body: async () => bytes },
+    sent: { ...seen, body: async () => bytes },
   };
+}
+
+/** Names the trace of a request in its fields, unless it has one. @throws Undecided for one that is none */
+function nameTrace({ headers, url }: Request, fresh: boolean | undefined): Pick<Sent, "traceId" | "isFresh"> {
+  if (fresh === false) return {};
+  // A page would have to ask an API of another origin whether it may send that field, and most would say no.
+  const page = (globalThis as { readonly location?: { readonly origin: string } }).location;
+  const mayName = fresh === true || page === undefined || page.origin === new URL(url).origin;
+  if (!headers.has("traceparent") && mayName) {
+    headers.set("traceparent", makeTraceparent(crypto.getRandomValues(new Uint8Array(TRACE_BYTES))));
+  }
+  const traceId = findTraceId(headers);
+  if (fresh === true && traceId === undefined) {
+    throw wrongInput("a traceparent as W3C Trace Context has it, or none", headers.get("traceparent")!);
+  }
+  return { traceId, isFresh: fresh === true };
 }
 
 /** A stream that is digested on its way, and its digest once all of it has passed. */
@@ -342,9 +421,14 @@ async function digestBlob(blob: Blob): Promise<Body> {
 
 /** The same response with another body. */
 function recreate(response: Response, body: Uint8Array | ReadableStream<Uint8Array>): Response {
-  const copy = new Response(body as BodyInit, response);
+  return labelLike(response, new Response(body as BodyInit, response));
+}
+
+/** Gives a response, and its clones, what none has that a program makes. */
+function labelLike(response: Response, copy: Response): Response {
   for (const name of ["url", "redirected", "type"] as const) {
     Object.defineProperty(copy, name, { value: response[name], configurable: true, enumerable: true });
   }
-  return copy;
+  const clone = () => labelLike(response, Response.prototype.clone.call(copy));
+  return Object.defineProperty(copy, "clone", { value: clone, configurable: true });
 }

@@ -16,7 +16,7 @@ export const UNDECIDED_CODES = {
   "wrong-input": "What was given is not what is needed here; the message says what is.",
   "no-answer": "Nobody answered, or the answer broke off. That proves nothing against anybody: try again.",
   "no-receipt": "The response came without a receipt: not through Counterfoil, or it is not on record.",
-  "not-covered": "There is a receipt, but none that speaks of the bytes that you saw.",
+  "not-covered": "There is a receipt, but none that speaks of this exchange and of the bytes that you saw.",
 } as const;
 
 export type UndecidedCode = keyof typeof UNDECIDED_CODES;

@@ -159,6 +159,8 @@ export interface Platform extends Sender {
   openDatabase(path: string): Promise<Database>;
   /** The clock, in ms of Unix time: for how long things take, and when they were done; never for what is proven. */
   now(): number;
+  /** Random bytes, which nobody can foresee. */
+  random(bytes: number): Uint8Array;
   /** Waits. @returns false when the process was told to end meanwhile. */
   pause(ms: number): Promise<boolean>;
   /** The names in a folder, or undefined when there is no such folder. */

@@ -13,7 +13,7 @@ import type { Sender } from "./platform.ts";
 import { redeemPromise } from "./promise.ts";
 import { type FetchedProof, fetchProof as fetchProofAt } from "./proof.ts";
 import { defaultPrefix, isUrl, parseUrl } from "./remote.ts";
-import { readBody, seeExchange } from "./seen.ts";
+import { findTraceId, readBody, seeExchange } from "./seen.ts";
 import { type Fetch, sendBy } from "./sender.ts";
 import { fetchTrust } from "./trust.ts";
 
@@ -118,9 +118,11 @@ export interface ExchangeVerdict extends Verdict {
  * Asks the network only where the receipt is not the last word: for the receipt of the ending of a response that had
  * only started, and for the one that keeps a promise (10 s at the most).
  *
- * @param request as it was sent. If its body was used (send a clone), that is not compared.
+ * @param request as it was sent. If its body was used (send a clone), that is not compared. If it has a `traceparent`,
+ *   the record must not name another trace: so an old answer is not taken for the one to this request.
  * @param response as fetch gave it, its body not read. It can be read afterwards: a clone is verified. After a
- *   redirect, the last exchange is the one that is verified. It is read to its end: one that never ends, never answers.
+ *   redirect it is `not-covered`, unless `request` is a GET of the URL that has answered: no receipt says where one leads.
+ *   It is read to its end: one that never ends, never answers.
  * @param trust whom to believe.
  * @returns as verifyReceipt, of the receipt of the ending.
  * @throws Fault with the code of what is wrong: `mismatched` when something was altered on its way. Undecided
@@ -148,7 +150,9 @@ export async function verifyExchange(
   if (typeof response?.clone !== "function") throw wrongInput("a Response", typeof response);
   if (response.bodyUsed) throw wrongInput("a Response whose body was not read", "one that was");
   const body = request.bodyUsed ? undefined : await readBody(request.clone());
-  const made = seeExchange({ method: request.method, url: request.url, body }, response);
+  const { method, url, headers } = request;
+  const sent = { method, url, body, isRedirectAllowed: false, traceId: findTraceId(headers) };
+  const { isUnsent: _, ...made } = seeExchange(sent, response);
   const seen = { ...made.seen, responseBody: await readBody(response.clone()) };
   const verdict = await verifyWithToken({ ...made, seen }, trust, options);
   return { ...verdict, uncompared: listUncompared(verdict, made.headers.has("audit-receipt-seed")) };

@@ -84,7 +84,7 @@ async function* readStream(
     }
   } finally {
     idle.end();
-    await reader?.cancel().catch(() => {});
+    reader?.cancel().catch(() => {});
   }
 }
 

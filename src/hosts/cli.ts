@@ -28,6 +28,7 @@ const platform: Platform = {
     ),
   openDatabase,
   now: Date.now,
+  random: bytes => crypto.getRandomValues(new Uint8Array(bytes)),
   pause,
   listFolder: path => readdir(path).catch(error => absentOr(error, "cannot be listed")),
   writeFile: writeWhole,

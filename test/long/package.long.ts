@@ -319,6 +319,7 @@ const OF_A_PROGRAM = {
   ...{
     held: true,
     redirected: "/hello",
+    refused: "not-covered",
     streamed: true,
     packed: expect.stringMatching(/^(not-covered|verified)$/),
   },

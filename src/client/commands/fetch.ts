@@ -9,6 +9,7 @@ import type { Platform, WireRequest } from "../platform.ts";
 import { type Answer, describeVerdict } from "../print.ts";
 import { redeemPromise } from "../promise.ts";
 import { defaultPrefix, parseUrl } from "../remote.ts";
+import { makeTraceparent, TRACE_BYTES } from "../seen.ts";
 import { fetchTrust, readTrust } from "../trust.ts";
 
 export function addFetch(program: Command, run: Run): void {
@@ -79,6 +80,8 @@ async function makeRequest(platform: Platform, url: URL, options: FetchOptions):
     ["accept", "*/*"],
     // The receipt covers the bytes on the wire: asking for none makes them the ones that people expect.
     ["accept-encoding", "identity"],
+    // By which its record is no other request's.
+    ["traceparent", makeTraceparent(platform.random(TRACE_BYTES))],
     ...(body === undefined ? [] : [["content-type", "application/x-www-form-urlencoded"] as const]),
   ];
   const isGiven = (name: string) => given.some(([other]) => other.toLowerCase() === name);

@@ -28,7 +28,11 @@ async function callApi(url) {
   const trust = await createTrust(url, { store });
   const api = withReceipts(fetch, { trust, store });
   const held = await api(`${url}/orders`, { method: "POST", body: '{"item":"tea"}' });
-  const redirected = await api(`${url}/redirect`);
+  const redirected = await api(`${url}/redirect`, { redirect: "follow" });
+  const refused = await api(`${url}/redirect`).then(
+    () => "followed",
+    error => error.code,
+  );
   const streamed = await api(`${url}/events`);
   // A server may pack what nobody asked it to. Most runtimes undo that; Deno leaves it as it is.
   const packed = await api(`${url}/gzip`).then(
@@ -38,6 +42,7 @@ async function callApi(url) {
   return {
     held: (await held.text()).includes("tea"),
     redirected: new URL(redirected.url).pathname,
+    refused,
     streamed: (await streamed.text()).length > 0,
     packed,
     kept: store.size,

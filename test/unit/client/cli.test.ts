@@ -204,6 +204,27 @@ describe("counterfoil fetch", () => {
     expect([code, json.code]).toEqual([1, "mismatched"]);
   });
 
+  test("cannot tell of an answer that was given before, and of one without its seed", async () => {
+    const old = await desk.send({
+      method: "GET",
+      url: URL_OF,
+      headers: [["traceparent", `00-${"7".repeat(32)}-${"7".repeat(16)}-00`]],
+    });
+    const without = new Headers(old.headers);
+    without.delete("audit-receipt-seed");
+    const causes = [];
+    for (const headers of [without, old.headers]) {
+      alter(isApi, () => ({ headers }));
+      const { code, json } = await desk.runJson("fetch", URL_OF, "--trust", "trust.json");
+      expect([code, json.code]).toEqual([2, "not-covered"]);
+      causes.push(json.message);
+    }
+    expect(causes).toEqual([
+      expect.stringContaining("cannot be compared without the seed"),
+      expect.stringContaining("the receipt is of another request"),
+    ]);
+  });
+
   test("cannot tell without a receipt, but has printed the body", async () => {
     alter(isApi, () => ({ headers: new Headers() }));
     expect(await desk.run("fetch", URL_OF, "--trust", "trust.json")).toBe(2);

@@ -15,6 +15,8 @@ export class Desk {
   readonly files = new Map<string, Uint8Array>();
   readonly databases = new Map<string, Database>();
   nowMs = 0;
+  /** How often randomness was asked for. */
+  draws = 0;
   /** How many pauses last until their end; then the person ends the program. */
   pauses = 0;
   readonly variables = new Map<string, string>();
@@ -69,6 +71,7 @@ export class Desk {
         return database;
       },
       now: () => this.nowMs,
+      random: bytes => new Uint8Array(bytes).fill(++this.draws),
       pause: async ms => {
         this.nowMs += ms;
         return this.pauses-- > 0;

@@ -169,6 +169,14 @@ describe("withReceipts, strict", () => {
     expect(await failureOf(response.text())).toMatchObject({ message: "enough" });
   });
 
+  test("labels a clone of a response as it labels the response", async () => {
+    web.onTheWay = response => Object.defineProperty(response, "url", { value: URL_OF });
+    const response = await withReceipts(fetch, { trust })(URL_OF);
+    const copy = response.clone();
+    expect([response.url, copy.url, copy.clone().url]).toEqual([URL_OF, URL_OF, URL_OF]);
+    expect(await copy.text()).toBe(await response.text());
+  });
+
   test.each<[string, Partial<Record<keyof ReceiptOptions, unknown>>]>([
     ["no trust", { trust: undefined }],
     ["an unknown mode", { mode: "lax" }],
@@ -177,6 +185,124 @@ describe("withReceipts, strict", () => {
   ])("refuses at once: %s", (_, options) => {
     const make = () => withReceipts(fetch, { trust, ...options } as ReceiptOptions);
     expect(make).toThrow(Undecided);
+  });
+});
+
+// Somebody between the program and the edge who has no key, and everything that was ever answered.
+describe("withReceipts, attacked", () => {
+  /** A platform's fetch, which follows redirects unless it is told not to. */
+  const following: Fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    const location = response.headers.get("location");
+    if (location === null || init?.redirect === "manual") return response;
+    const url = new URL(location, URL_OF).href;
+    const last = await fetch(url, { headers: init?.headers ?? {} });
+    for (const [name, value] of Object.entries({ url, redirected: true })) {
+      Object.defineProperty(last, name, { value });
+    }
+    return last;
+  };
+  const notCovered = { name: "Undecided", code: "not-covered" };
+  const redirectTo = (path: string) => (response: Response, request: Request) =>
+    request.url === URL_OF ? new Response(null, { status: 302, headers: { location: path } }) : response;
+
+  test("refuses the answer to another query, from which the seed was taken", async () => {
+    const other = await fetch(`${ISSUER}/v1/orders?page=1`);
+    other.headers.delete("audit-receipt-seed");
+    web.onTheWay = () => other.clone();
+    expect(await failureOf(withReceipts(fetch, { trust, fresh: false })(URL_OF))).toMatchObject(notCovered);
+  });
+
+  test("refuses an answer that was given before, to another and to itself", async () => {
+    for (const first of [fetch, withReceipts(fetch, { trust })]) {
+      web.onTheWay = response => response;
+      const traceparent = `00-${"7".repeat(32)}-${"7".repeat(16)}-00`;
+      await first(URL_OF, { headers: first === fetch ? { traceparent } : {} });
+      const old = await fetch(web.sent.at(-1)!);
+      web.onTheWay = () => old.clone();
+      const error = await failureOf(withReceipts(fetch, { trust })(URL_OF));
+      expect(error).toMatchObject({ ...notCovered, message: expect.stringContaining("another request") });
+      expect((await withReceipts(fetch, { trust, fresh: false })(URL_OF)).status).toBe(200);
+    }
+  });
+
+  test("refuses an answer that names no trace, where it must be fresh", async () => {
+    const old = await fetch(URL_OF);
+    web.onTheWay = () => old.clone();
+    expect((await withReceipts(fetch, { trust })(URL_OF)).status).toBe(200);
+    expect(await failureOf(withReceipts(fetch, { trust, fresh: true })(URL_OF))).toMatchObject(notCovered);
+  });
+
+  test("goes on with the trace that the request names", async () => {
+    const traceparent = `00-${"8".repeat(32)}-${"8".repeat(16)}-01`;
+    const api = withReceipts(fetch, { trust, fresh: true });
+    expect((await api(URL_OF, { headers: { traceparent } })).status).toBe(200);
+    expect(web.sent.at(-1)!.headers.get("traceparent")).toBe(traceparent);
+    await api(URL_OF);
+    expect(web.sent.at(-1)!.headers.get("traceparent")).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+    await withReceipts(fetch, { trust, fresh: false })(URL_OF);
+    expect(web.sent.at(-1)!.headers.has("traceparent")).toBe(false);
+  });
+
+  test("goes nowhere that nobody has signed, and sends nothing there", async () => {
+    web.onTheWay = redirectTo("/v1/others");
+    const api = withReceipts(following, { trust });
+    const body = "secret";
+    for (const init of [{}, { method: "POST", body }]) {
+      expect(await failureOf(api(URL_OF, init))).toMatchObject({
+        ...notCovered,
+        detail: { found: "/v1/others" },
+      });
+    }
+    expect(web.sent.map(({ url }) => url)).toEqual([URL_OF, URL_OF]);
+  });
+
+  test("follows a redirect when the call says so, and verifies where it has led", async () => {
+    web.onTheWay = redirectTo("/v1/others");
+    const response = await withReceipts(following, { trust })(URL_OF, { redirect: "follow" });
+    expect(await response.text()).toBe("GET /v1/others");
+    expect(response.url).toBe(`${ISSUER}/v1/others`);
+    web.onTheWay = async (response, request) => redirectTo("/v1/others")(withBody(response, "x"), request);
+    const error = await failureOf(withReceipts(following, { trust })(URL_OF, { redirect: "follow" }));
+    expect(error).toMatchObject({ name: "Fault", code: "mismatched" });
+  });
+
+  test("gives a redirect out when the call says so, once it is proven", async () => {
+    const response = await withReceipts(following, { trust })(`${ISSUER}/redirect`, { redirect: "manual" });
+    expect([response.status, response.headers.get("location")]).toEqual([302, "/elsewhere"]);
+  });
+
+  test("reports a redirect that was followed as undecided, and one that the call allows as proven", async () => {
+    web.onTheWay = redirectTo("/v1/others");
+    for (const [init, outcome] of [
+      [{}, "undecided"],
+      [{ redirect: "follow" }, "proven"],
+    ] as const) {
+      const found = reports();
+      const api = withReceipts(following, { trust, mode: "report", onReport: found.onReport });
+      expect(await (await api(URL_OF, init)).text()).toBe("GET /v1/others");
+      await found.next();
+      expect(found.list).toMatchObject([{ outcome }]);
+    }
+  });
+
+  test("refuses the answer to a part of the body, given before all of it was taken", async () => {
+    const hasty: Fetch = (input, init) => fetch(input, { ...init, body: "other" });
+    const streamed = { method: "PUT", body: streamOf("stream"), duplex: "half" } as RequestInit;
+    expect(await failureOf(withReceipts(hasty, { trust })(URL_OF, streamed))).toMatchObject(notCovered);
+  });
+
+  test("lets nothing take the place of a seed that is kept", async () => {
+    const store = new Map<string, string>();
+    const api = withReceipts(fetch, { trust, store, fresh: false });
+    await api(URL_OF);
+    const [kept] = store.values();
+    const old = await fetch(web.sent.at(-1)!);
+    old.headers.set("audit-receipt", JSON.parse(kept!).receipt);
+    old.headers.delete("audit-receipt-seed");
+    web.onTheWay = () => old;
+    await failureOf(api(URL_OF));
+    expect([...store.values()]).toContain(kept);
   });
 });
 
@@ -205,6 +331,13 @@ describe("withReceipts, report and sample", () => {
     await (await api(`${ISSUER}/stream`)).body!.cancel();
     await found.next();
     expect(found.list).toMatchObject([{ outcome: "undecided", error: { code: "not-covered" } }]);
+  });
+
+  test("refuse a choice that is none, before anything is sent", async () => {
+    const sample = (async () => true) as unknown as () => boolean;
+    const api = withReceipts(fetch, { trust, mode: "sample", sample, onReport: () => {} });
+    expect(await failureOf(api(URL_OF))).toMatchObject({ name: "Undecided", code: "wrong-input" });
+    expect(web.sent).toEqual([]);
   });
 
   test("report a store that fails", async () => {

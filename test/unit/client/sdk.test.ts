@@ -158,6 +158,27 @@ describe("verifyExchange", () => {
     expect(await failureOf(verifyExchange(request, read, trust))).toMatchObject({ code: "wrong-input" });
   });
 
+  test("cannot tell of a response that is another's: by its seed, its trace, or a redirect", async () => {
+    const notCovered = { name: "Undecided", code: "not-covered" };
+    const verify = (request: Request, response: Response) =>
+      failureOf(verifyExchange(request, response, trust, { fetch }));
+    const other = await fetch(`${ISSUER}/v1/orders?page=1`);
+    other.headers.delete("audit-receipt-seed");
+    expect(await verify(new Request(URL_OF), other)).toMatchObject(notCovered);
+    const headersOf = (digit: string) => ({ traceparent: `00-${digit.repeat(32)}-${digit.repeat(16)}-00` });
+    const old = await fetch(URL_OF, { headers: headersOf("7") });
+    expect(await verify(new Request(URL_OF, { headers: headersOf("8") }), old)).toMatchObject(notCovered);
+    const url = `${ISSUER}/v1/others`;
+    const led = async (response: Response) =>
+      Object.defineProperties(response, { url: { value: url }, redirected: { value: true } });
+    expect(await verify(new Request(URL_OF), await led(await fetch(url)))).toMatchObject(notCovered);
+    expect(await verify(new Request(url, { method: "POST" }), await led(await fetch(url)))).toMatchObject(
+      notCovered,
+    );
+    const verdict = await verifyExchange(new Request(url), await led(await fetch(url)), trust, { fetch });
+    expect(verdict.uncompared).toEqual([]);
+  });
+
   test("asks the issuer for the receipt of an ending, when the API was reached by another name", async () => {
     const request = new Request("http://alias.example.com/stream");
     const response = await fetch(request);

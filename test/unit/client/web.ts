@@ -57,6 +57,8 @@ async function answer(request: Request): Promise<Response> {
   const headers = { "content-length": String(body.length) };
   if (request.method === "HEAD") return new Response(null, { headers });
   if (pathname === "/stream") return new Response(streamOf(body, " more"));
+  if (pathname === "/redirect")
+    return new Response(null, { status: 302, headers: { location: "/elsewhere" } });
   if (pathname === "/empty") return new Response(null, { status: 204 });
   return new Response(body, { headers });
 }
