@@ -6,6 +6,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
 import { type Anchor, openAnchor } from "../receipt/anchor.ts";
+import { readMinimum } from "../receipt/control.ts";
 import { type Entry, parseEntry } from "../receipt/entry.ts";
 import { STAGES } from "../receipt/record.ts";
 import { Count, Hash as HashText, readExactJson, Time } from "../receipt/shape.ts";
@@ -130,8 +131,33 @@ async function openKnown(
     });
   }
   const told = entries?.told === undefined ? undefined : parseEntry(entries.told);
+  if (entries !== undefined) requireSeen(entries, told, origin, tree.size);
   const start = { frontier, edges: [[], ...above], head: decodeBase64url(head) };
   return { tree, start: { ...start, ...(entries && { entries }), ...(told && { told }) } };
+}
+
+/**
+ * What entries have told is believed, but nothing that none of those that were read can have told: so nobody who can
+ * write the file may excuse an entry that came later from being there, or from being read.
+ * @throws Fault `malformed`
+ */
+function requireSeen(
+  { pruned, read = 0 }: EntriesState,
+  told: Entry | undefined,
+  origin: string,
+  size: number,
+): void {
+  // A block is read whole, also where the tree ends in it.
+  const isRead = read <= Math.ceil(size / TILE_WIDTH) * TILE_WIDTH;
+  const minimum = told === undefined ? 0 : (readMinimum(told) ?? 0);
+  const isOwn =
+    told === undefined ||
+    (minimum > 0 && told.header.origin === origin && told.header.index < Math.max(size, read));
+  if (isRead && isOwn && pruned <= minimum) return;
+  throw new Fault("malformed", `state: ${origin}: tells of more than its entries can have told`, {
+    expected: `what ${size} entries can tell`,
+    found: `${pruned} that are gone of ${minimum} that may be, ${read} that were read`,
+  });
 }
 
 /** The tree of full blocks whose last tiles, from level 1 on, hold these hashes. */

@@ -3,10 +3,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type AuditOptions, type AuditReport, audit } from "../../../src/client/audit.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
-import { openState } from "../../../src/client/state.ts";
+import { formatState, openState, type State } from "../../../src/client/state.ts";
 import { formatAnchorPath } from "../../../src/receipt/anchor.ts";
+import { formatEntry } from "../../../src/receipt/entry.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
-import { createWorld, fixedKey, LEDGER, plainJti, type World } from "../../world.ts";
+import { decodeBundle } from "../../../src/tlog/bundle.ts";
+import { createWorld, fixedKey, LEDGER, ORIGIN, plainJti, type World } from "../../world.ts";
 import { copyOf, flip, grow, type Objects, rewrite, signTree, viewOf } from "./archives.ts";
 import { Desk } from "./desk.ts";
 import { OPERATOR_TOKEN, openEdge } from "./edge.ts";
@@ -456,6 +458,71 @@ describe("a state", () => {
       await expect(auditOf(copies[3]!, { state: damaged })).rejects.toThrow(Undecided);
       await expect(auditOf(copies[3]!, { state: damaged, full: true })).rejects.toThrow(Undecided);
     }
+  });
+
+  describe("that somebody has edited, digest and all", () => {
+    type Told = { read?: number; pruned: number; told?: string };
+    type Edited = State & { ledgers: { edge: string[][]; head: string; entries: Told }[] };
+
+    /** The state of copy 4, edited; it is of a tree of 500 entries. */
+    async function edited(edit: (ledger: Edited["ledgers"][number]) => void): Promise<string> {
+      const { digest, v, ...state } = JSON.parse(await stateOf(copies[4]!)) as Edited &
+        Record<string, unknown>;
+      edit(state.ledgers[0]!);
+      return formatState(state as State);
+    }
+
+    /** An entry by which a ledger tells that those before it may be gone. */
+    function toldAt(index: number, origin = ORIGIN): string {
+      const [header, record] = copiedEntry(index).split(".") as [string, string];
+      const control = { ...readJson(record), stage: "control", control: { type: "pruned", minimum: index } };
+      return formatEntry(encodeJson({ ...readJson(header), origin }), JSON.stringify(control));
+    }
+
+    const readJson = (part: string) => JSON.parse(Buffer.from(part, "base64url").toString()) as object;
+    const encodeJson = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    function copiedEntry(index: number): string {
+      const bundle = copies[9]!.get(
+        `${LEDGER}/tile/entries/${String(Math.floor(index / 256)).padStart(3, "0")}`,
+      )!;
+      return new TextDecoder().decode(decodeBundle(bundle, 256)[index % 256]);
+    }
+
+    test("excuses no entry from being read, and none from being there, that came after it", async () => {
+      const objects = new Map(copies[9]!);
+      for (const n of [0, 1]) objects.delete(`${LEDGER}/tile/entries/00${n}`);
+      for (const edit of [
+        (entries: Told) => Object.assign(entries, { told: toldAt(767) }),
+        (entries: Told) => Object.assign(entries, { told: toldAt(400, `${ORIGIN}x`) }),
+        (entries: Told) => Object.assign(entries, { told: copiedEntry(400) }),
+        (entries: Told) => Object.assign(entries, { pruned: 512 }),
+        (entries: Told) => Object.assign(entries, { told: toldAt(400), pruned: 512 }),
+        (entries: Told) => Object.assign(entries, { read: 768 }),
+      ]) {
+        const state = await edited(({ entries }) => edit(entries));
+        await expect(auditOf(objects, { state })).rejects.toThrow(Undecided);
+      }
+      // What it may tell of is what it has seen: that much it is believed.
+      const state = await edited(({ entries }) => Object.assign(entries, { told: toldAt(400), pruned: 256 }));
+      expect(first(await auditOf(objects, { state }))).toBe(`wrong: missing ${LEDGER}/tile/entries/001`);
+    });
+
+    test.each([
+      [
+        "tree",
+        { edge: [[Buffer.alloc(32, 7).toString("base64url")]] },
+        `wrong: tampered ${LEDGER}/tile/entries/000`,
+      ],
+      ["beginning", { edge: [] }, "proven"],
+      [
+        "entry before",
+        { head: Buffer.alloc(32, 7).toString("base64url") },
+        "proven",
+      ],
+    ])("leads to no other tree than the signed ones, with another %s", async (_, change, found) => {
+      const state = await edited(ledger => Object.assign(ledger, change));
+      expect(first(await auditOf(copies[9]!, { state }))).toBe(found);
+    });
   });
 
   test("of another issuer, or of keys that are not trusted, leaves the audit undecided", async () => {
