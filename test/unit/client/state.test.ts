@@ -514,11 +514,7 @@ describe("a state", () => {
         `wrong: tampered ${LEDGER}/tile/entries/000`,
       ],
       ["beginning", { edge: [] }, "proven"],
-      [
-        "entry before",
-        { head: Buffer.alloc(32, 7).toString("base64url") },
-        "proven",
-      ],
+      ["entry before", { head: Buffer.alloc(32, 7).toString("base64url") }, "proven"],
     ])("leads to no other tree than the signed ones, with another %s", async (_, change, found) => {
       const state = await edited(ledger => Object.assign(ledger, change));
       expect(first(await auditOf(copies[9]!, { state }))).toBe(found);
