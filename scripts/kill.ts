@@ -5,7 +5,7 @@
 // pulled and held against them (held.ts).
 //
 // The moments come from the seed; what the machine does in between does not. This shows what the death of
-// the process leaves behind, not what a loss of power does, which also takes what no disk has written yet.
+// the process leaves behind; what a loss of power does, which also takes what no disk has written yet: powercut.ts.
 import { randomInt } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

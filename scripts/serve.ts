@@ -6,6 +6,8 @@ import { commandOf, type RuntimeName } from "./runtimes.ts";
 
 export const PROGRAM = resolve(import.meta.dirname, "../src/hosts/counterfoil.mjs");
 
+type Command = [command: string, ...args: string[]];
+
 export interface ServeOptions {
   readonly runtime: RuntimeName;
   /** The path of its wrangler.toml. */
@@ -16,6 +18,8 @@ export interface ServeOptions {
   /** More arguments of `counterfoil serve`. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** A command that runs it and sees what it does. */
+  readonly under?: readonly string[];
 }
 
 export interface Served {
@@ -35,7 +39,7 @@ export interface Served {
  */
 export async function startServe(options: ServeOptions): Promise<Served> {
   const { runtime, config, state, host = "127.0.0.1", port, args = [], env = process.env } = options;
-  const [command, ...before] = commandOf(runtime, PROGRAM);
+  const [command, ...before] = [...(options.under ?? []), ...commandOf(runtime, PROGRAM)] as Command;
   const child = spawn(
     command,
     [...before, "serve", "--config", config, "--state", state, "--host", host, "--port", `${port}`, ...args],
