@@ -46,7 +46,20 @@ export interface Failure extends FaultDetail {
   readonly meaning?: string;
 }
 
-/** What an error says about the question that was asked. Takes any error, and shows none of its stack. */
+/**
+ * What an error says about the question that was asked. Takes any error, and shows none of its stack.
+ * @returns what the command line prints of it: `outcome` (`wrong` or `undecided`), `code`, `message`, `meaning`, and
+ *   what was `expected` and `found`, and at which `index`, as far as there is such a thing.
+ * @throws nothing: an error of another kind is described as one of the program itself.
+ * @see docs/sdk.md "Errors"
+ * @example
+ * import { createTrust, describeFailure, verifyReceipt } from "counterfoil";
+ *
+ * const trust = await createTrust("https://api.example.com", { store: new Map() });
+ * const error = await verifyReceipt("no receipt", trust).catch(error => error);
+ * const { outcome, code } = describeFailure(error);
+ * console.log(outcome, code); // undecided wrong-input
+ */
 export function describeFailure(error: unknown): Failure {
   if (error instanceof Fault) {
     const outcome = OPEN_CODES.has(error.code) ? "undecided" : "wrong";

@@ -100,6 +100,14 @@ export function issueAnchor(payload: AnchorPayload, key: SigningKey): Promise<st
 /**
  * Reads an anchor and verifies its signature.
  * @throws Fault `malformed`, `too-large`, `unknown-key`, `unsupported`, `key-not-valid` or `bad-signature`.
+ * @see docs/format.md "Anchor"
+ * @example
+ * import { openAnchor, parseTrust } from "counterfoil/verify";
+ *
+ * const trust = parseTrust(await (await fetch("https://api.example.com/.well-known/audit/trust")).text());
+ * const newest = await fetch("https://api.example.com/.well-known/audit/anchors/0000000000.jws");
+ * const { payload } = await openAnchor(await newest.text(), trust.anchorKeys);
+ * console.log(payload.epoch, payload.ledgers[0].origin); // 0 api.example.com/audit/main
  */
 export async function openAnchor(text: string, keys: readonly TrustedKey[]): Promise<Anchor> {
   const { jws, header, payload, payloadText } = readAnchor(text);

@@ -45,7 +45,18 @@ export function commitFields(
   return { _sd_alg: "sha-256", _sd: digests.sort() };
 }
 
-/** The disclosure of one field (RFC 9901 section 4.2.1): base64url of `[salt, name, value]`. */
+/**
+ * The disclosure of one field (RFC 9901 section 4.2.1): base64url of `[salt, name, value]`.
+ * @param value what the exchange had there; null says that it had none.
+ * @throws nothing: whether the record did commit to this, whoever opens it finds out.
+ * @see RFC 9901 section 4.2.1
+ * @example
+ * import { disclose, parseSeed } from "counterfoil";
+ *
+ * const { headers } = await fetch("https://api.example.com/v1/orders?page=2");
+ * const disclosure = disclose(parseSeed(headers.get("audit-receipt-seed")), "query", "page=2");
+ * console.log(disclosure.length); // 58
+ */
 export function disclose(seed: Uint8Array, name: string, value: unknown): string {
   return encodeBase64url(encoder.encode(JSON.stringify([saltOf(seed, name), name, value])));
 }
@@ -61,6 +72,15 @@ export function digestDisclosure(disclosure: string): string {
  * @param erasure the entry of a control record that the caller has verified, from the record's own ledger.
  * @throws Fault `malformed`; `erased` when there is nothing that opens it and the erasure tells why; else `missing`,
  * or `not-disclosed` when the record did not commit to exactly this.
+ * @see RFC 9901 section 7.1
+ * @example
+ * import { disclose } from "counterfoil";
+ * import { openDisclosure, parseReceipt, parseSeed } from "counterfoil/verify";
+ *
+ * const { headers } = await fetch("https://api.example.com/v1/orders?page=2");
+ * const { record } = parseReceipt(headers.get("audit-receipt")).entry; // verify it first
+ * const disclosure = disclose(parseSeed(headers.get("audit-receipt-seed")), "query", "page=2");
+ * console.log(openDisclosure(record, disclosure).value); // page=2
  */
 export function openDisclosure(
   record: AuditRecord,
@@ -103,7 +123,17 @@ export function matchesField(record: AuditRecord, seed: Uint8Array, name: string
   return record._sd?.includes(digestDisclosure(disclose(seed, name, value))) ?? false;
 }
 
-/** Reads a seed as it stands in `Audit-Receipt-Seed`. @throws Fault `malformed`. */
+/**
+ * Reads a seed as it stands in `Audit-Receipt-Seed`.
+ * @throws Fault `malformed`.
+ * @returns its 16 bytes.
+ * @see docs/format.md "Private fields"
+ * @example
+ * import { parseSeed } from "counterfoil";
+ *
+ * const { headers } = await fetch("https://api.example.com/v1/orders/7");
+ * console.log(parseSeed(headers.get("audit-receipt-seed")).length); // 16
+ */
 export function parseSeed(text: string): Uint8Array {
   const seed = decodeBase64url(text, "seed");
   if (seed.length !== SEED_BYTES) {

@@ -24,7 +24,17 @@ export function findSigner(entry: string, keys: readonly SigningKey[]): SigningK
   return keys.find(({ kid }) => namesKey(entry, kid));
 }
 
-/** Reads a receipt without verifying it. @throws Fault `malformed` or `too-large`. */
+/**
+ * Reads a receipt without verifying it.
+ * @throws Fault `malformed` or `too-large`.
+ * @see RFC 7515 section 7.1, docs/format.md "Receipt"
+ * @example
+ * import { parseReceipt } from "counterfoil/verify";
+ *
+ * const { headers } = await fetch("https://api.example.com/v1/orders/7");
+ * const { header, record } = parseReceipt(headers.get("audit-receipt")).entry;
+ * console.log(header.origin, record.req.method, record.res.status); // api.example.com/audit/main GET 200
+ */
 export function parseReceipt(text: string): Receipt {
   if (text.length > ENTRY_BYTES_MAX + 100) {
     throw new Fault("too-large", "receipt: larger than a receipt may be", { found: `${text.length} bytes` });

@@ -68,7 +68,17 @@ export interface Trust {
   readonly timestampers?: readonly Uint8Array[];
 }
 
-/** The trust document, as JSON. */
+/**
+ * The trust document, as JSON.
+ * @throws nothing that was made by parseTrust or createTrust makes it fail.
+ * @see docs/format.md "Trust"
+ * @example
+ * import { createTrust, formatTrust } from "counterfoil";
+ *
+ * const trust = await createTrust("https://api.example.com", { store: new Map() });
+ * const document = formatTrust(trust); // to a file, or to somebody else
+ * console.log((await createTrust(document)).issuer); // https://api.example.com
+ */
 export function formatTrust(trust: Trust): string {
   return JSON.stringify(
     {
@@ -92,7 +102,17 @@ export function formatTrust(trust: Trust): string {
   );
 }
 
-/** Reads a trust document. @throws Fault `malformed` naming the member, or `unsupported`. */
+/**
+ * Reads a trust document.
+ * @throws Fault `malformed` naming the member, or `unsupported`.
+ * @see docs/format.md "Trust"
+ * @example
+ * import { parseTrust } from "counterfoil/verify";
+ *
+ * const response = await fetch("https://api.example.com/.well-known/audit/trust");
+ * const trust = parseTrust(await response.text());
+ * console.log(trust.ledgers.map(({ origin }) => origin).join(", ")); // api.example.com/audit/main
+ */
 export function parseTrust(text: string): Trust {
   const {
     v: version,

@@ -70,6 +70,14 @@ export interface Verdict {
  * Verifies evidence for one receipt against trust that the caller already has.
  * @param verify checks notes and cosignatures; give one that knows ML-DSA-44 if a witness needs it.
  * @throws Fault with the code and place of the first thing that is wrong.
+ * @see RFC 7515, RFC 6962 section 2.1, docs/format.md
+ * @example
+ * import { parseTrust, verifyEvidence } from "counterfoil/verify";
+ *
+ * const trust = parseTrust(await (await fetch("https://api.example.com/.well-known/audit/trust")).text());
+ * const { headers } = await fetch("https://api.example.com/v1/orders/7");
+ * const { rungs } = await verifyEvidence({ receipt: headers.get("audit-receipt") }, trust);
+ * console.log(rungs.join(", ")); // signed
  */
 export async function verifyEvidence(
   evidence: Evidence,

@@ -82,6 +82,14 @@ export interface OpenedCheckpoint {
  * those named like the checkpoint's origin count. `verify` as in `openNote`.
  * @throws Fault `malformed`, `too-large` as in `parseNote` and `parseCheckpoint`; `wrong-origin` when
  *   none of the keys is of that log; `unknown-key`, `bad-signature` as in `openNote`.
+ * @see C2SP tlog-checkpoint
+ * @example
+ * import { openCheckpoint, parseTrust } from "counterfoil/verify";
+ *
+ * const trust = parseTrust(await (await fetch("https://api.example.com/.well-known/audit/trust")).text());
+ * const published = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const { checkpoint } = await openCheckpoint(await published.text(), trust.ledgers[0].keys);
+ * console.log(checkpoint.origin, checkpoint.size > 0); // api.example.com/audit/main true
  */
 export async function openCheckpoint(
   note: string | Uint8Array,

@@ -46,6 +46,16 @@ export type VerifyMlDsa44 = (
  * A check for notes whose keys are of any type known here: plain signatures and both cosignatures.
  * ML-DSA-44 is passed in; without it, a signature by such a key is a Fault `unsupported`. The check throws
  * Fault `malformed` for a cosignature on what is no checkpoint, `too-large` for a time beyond 2^53 - 1.
+ * @throws nothing by itself.
+ * @see C2SP tlog-cosignature, FIPS 204
+ * @example
+ * import { makeVerifier, openCheckpoint, parseTrust } from "counterfoil/verify";
+ *
+ * const trust = parseTrust(await (await fetch("https://api.example.com/.well-known/audit/trust")).text());
+ * const published = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const verify = makeVerifier(); // makeVerifier((key, text, signature) => …) where a witness signs with ML-DSA-44
+ * const { signatures } = await openCheckpoint(await published.text(), trust.ledgers[0].keys, verify);
+ * console.log(signatures.length); // 1
  */
 export function makeVerifier(verifyMlDsa44?: VerifyMlDsa44): VerifySignature {
   return async (key, text, signature) => {
@@ -63,6 +73,16 @@ export function makeVerifier(verifyMlDsa44?: VerifyMlDsa44): VerifySignature {
  * None at all is an empty answer: whether that is enough is for a policy to say.
  * @throws Fault `bad-signature` when one of them is not the key's; `unsupported` when a key is of a
  *   type that does not cosign; and what `verify` throws.
+ * @see C2SP tlog-cosignature
+ * @example
+ * import { openCheckpoint, openCosignatures, parsePolicy, parseTrust } from "counterfoil/verify";
+ *
+ * const trust = parseTrust(await (await fetch("https://api.example.com/.well-known/audit/trust")).text());
+ * const policy = parsePolicy(trust.policy ?? "quorum none\n");
+ * const published = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const { note } = await openCheckpoint(await published.text(), trust.ledgers[0].keys);
+ * const found = await openCosignatures(note, policy.witnesses.map(({ key }) => key));
+ * console.log(found.length); // 0
  */
 export async function openCosignatures(
   note: Note,

@@ -41,6 +41,10 @@ export interface FaultDetail {
   readonly index?: number;
 }
 
+/**
+ * What every parser and verifier throws. `code` is for programs, `message` for people: it names what is wrong and where;
+ * `expected` and `found` are cut at 200 characters.
+ */
 export class Fault extends Error {
   readonly code: FaultCode;
   readonly expected?: string;

@@ -43,6 +43,11 @@ export interface Policy {
  * other bytes stay apart.
  * @throws Fault, naming the line: `malformed` for anything that tlog-policy does not allow, `unsupported` for a
  *   key type that is not known or cannot cosign, `too-large` beyond 1 MiB.
+ * @see C2SP tlog-policy
+ * @example
+ * import { parsePolicy } from "counterfoil/verify";
+ *
+ * console.log(parsePolicy("# nobody has to cosign\nquorum none\n").quorum); // none
  */
 export function parsePolicy(file: string | Uint8Array): Policy {
   const text = typeof file === "string" ? file : decodeOctets(file);
@@ -56,7 +61,16 @@ export function parsePolicy(file: string | Uint8Array): Policy {
   return draft.finish();
 }
 
-/** Whether the witnesses that own `cosigners`, the keys of checked cosignatures, make up the quorum. */
+/**
+ * Whether the witnesses that own `cosigners`, the keys of checked cosignatures, make up the quorum.
+ * @throws nothing: what the cosigners are worth is for openCosignatures.
+ * @see C2SP tlog-policy
+ * @example
+ * import { meetsQuorum, parsePolicy } from "counterfoil/verify";
+ *
+ * const policy = parsePolicy("quorum none\n");
+ * console.log(meetsQuorum(policy, [])); // true
+ */
 export function meetsQuorum(policy: Policy, cosigners: readonly NoteKey[]): boolean {
   const cosigned = new Set(cosigners.map(formatVerifierKey));
   const witnessed = new Set([NONE]);

@@ -30,6 +30,16 @@ export interface TlogProof {
  * Reads a proof file.
  * @throws Fault `malformed` unless it is exactly what `formatProof` writes for some proof, `unsupported` for
  *   another version, `too-large` for one beyond 1 MiB, 63 hashes, 100 signatures or 2^53 - 1 in a number.
+ * @see C2SP tlog-proof
+ * @example
+ * import { fetchProof, createTrust } from "counterfoil";
+ * import { parseProof } from "counterfoil/verify";
+ *
+ * const trust = await createTrust("https://api.example.com", { store: new Map() });
+ * const { headers } = await fetch("https://api.example.com/v1/orders/7");
+ * const { bytes, verdict } = await fetchProof(headers.get("audit-receipt"), trust);
+ * const { index } = parseProof(new TextDecoder().decode(bytes));
+ * console.log(index === verdict.receipt.entry.header.index); // true
  */
 export function parseProof(text: string): TlogProof {
   requireLength(text);

@@ -100,6 +100,13 @@ export interface ConsistencyClaim {
  * Checks that a leaf is in a tree (RFC 6962 section 2.1.1).
  * @throws Fault `malformed` when the index or size is not a count or a hash is not 32 bytes; otherwise
  *   `not-included` when the proof, for whatever reason, does not lead from the leaf to the root.
+ * @see RFC 9162 section 2.1.3.2
+ * @example
+ * import { checkInclusion, leafHash, nodeHash } from "counterfoil/tlog";
+ *
+ * const [a, b] = ["a", "b"].map(text => leafHash(new TextEncoder().encode(text)));
+ * checkInclusion({ index: 1, size: 2, leaf: b, root: nodeHash(a, b), proof: [a] });
+ * console.log("it is in the tree"); // it is in the tree
  */
 export function checkInclusion(claim: InclusionClaim): void {
   const { index, size, leaf, root, proof } = claim;
@@ -138,6 +145,13 @@ export function checkInclusion(claim: InclusionClaim): void {
  * @throws Fault `malformed` when this cannot be a proof about such trees: sizes that are not counts or
  *   run backwards, a hash that is not 32 bytes, too many or too few hashes, an empty tree with
  *   another root than the empty tree's. `forked` when the proof does not lead to both roots.
+ * @see RFC 9162 section 2.1.4.2
+ * @example
+ * import { checkConsistency, leafHash, nodeHash } from "counterfoil/tlog";
+ *
+ * const [a, b] = ["a", "b"].map(text => leafHash(new TextEncoder().encode(text)));
+ * checkConsistency({ size1: 1, root1: a, size2: 2, root2: nodeHash(a, b), proof: [b] });
+ * console.log("it begins with that tree"); // it begins with that tree
  */
 export function checkConsistency(claim: ConsistencyClaim): void {
   const { size1, root1, size2, root2, proof } = claim;
