@@ -19,7 +19,7 @@ import { Findings, located, type Place, type Problem } from "./findings.ts";
 import { describeHolding, type Holding, requireAnchored } from "./holding.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import { type Outcome, Undecided, undecidedIfFaulty } from "./outcome.ts";
-import type { Report } from "./progress.ts";
+import type { Advance } from "./progress.ts";
 import { type Standing, type Stretch, Stretches, standingOf } from "./standing.ts";
 import { formatState, type Known, type OpenedState, openState } from "./state.ts";
 import type { Pause, TimelinePoint } from "./timeline.ts";
@@ -42,7 +42,7 @@ export interface AuditOptions {
   /** How many seconds after its receipt an anchor must cover an entry; without it, nothing is wrong with any lag. */
   readonly anchoredWithinS?: number;
   /** Is told how many entries of a ledger are verified, and of how many. */
-  readonly progress?: Report;
+  readonly progress?: Advance;
   /**
    * Called now and then on the way, while nothing is wrong, with a maker of a state: an audit that is interrupted may be
    * gone on with from there.

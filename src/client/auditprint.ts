@@ -208,7 +208,7 @@ function describeOpen(count: number, ledger: string): string {
 }
 
 /** What it means that exchanges ended more than once. */
-export function describeDouble(count: number, ledger: string): string {
+function describeDouble(count: number, ledger: string): string {
   return `${count} exchanges in ledger ${ledger} have more than one ending on record: the ledger took a record after all that the edge had given up, or somebody has added one; the caller's receipt tells which ending the caller got`;
 }
 

@@ -1,9 +1,9 @@
 // What every command of the command line has in common: how it runs to its answer whatever happens on the way, how
 // that is printed, and how what a person types is read.
 import { InvalidArgumentError } from "commander";
-import { describeFailure as describeError, type Outcome } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
-import { type Answer, describeFailure, formatAnswer } from "./print.ts";
+import { type Answer, describeError, formatAnswer } from "./print.ts";
 
 export interface CommonOptions {
   readonly json?: true;
@@ -37,7 +37,7 @@ export class Run {
     let failed = false;
     const answer = await command(this.#platform).catch(error => {
       failed = true;
-      return describeFailure(describeError(error), where);
+      return describeError(error, where);
     });
     this.outcome = answer.outcome;
     const { isTerminal, variable, writeErr, writeOut } = this.#platform;

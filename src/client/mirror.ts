@@ -19,7 +19,7 @@ import type { Archive } from "./archive.ts";
 import type { CopyFolder } from "./copyfolder.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 import { inParallel } from "./parallel.ts";
-import type { Report } from "./progress.ts";
+import type { Advance } from "./progress.ts";
 import type { SignedTree } from "./signed.ts";
 
 /** A block of 256 entries, and the root over them. */
@@ -68,7 +68,7 @@ export class LedgerMirror {
    * @param minimum the bundles below are gone from the archive, and not asked for.
    * @param report is told how many entries are there.
    */
-  async copy(tree: SignedTree, minimum: number, report: Report): Promise<void> {
+  async copy(tree: SignedTree, minimum: number, report: Advance): Promise<void> {
     if (tree.size === 0 || !(await this.#copyEdges(tree))) return;
     let done = 0;
     await inParallel(this.#blocks(), this.#lanes, async block => {

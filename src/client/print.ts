@@ -6,7 +6,7 @@ import type { Verdict } from "../receipt/verify.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
 import { explain } from "./advice.ts";
 import type { Problem } from "./findings.ts";
-import { type Failure, type Outcome, pickDetail } from "./outcome.ts";
+import { describeFailure, type Outcome, pickDetail } from "./outcome.ts";
 import type { TrustSource } from "./trust.ts";
 
 /** One line: what it is about, and what it says. */
@@ -122,7 +122,9 @@ function describeRungs(verdict: Verdict, uncompared: readonly string[], address:
   return rows;
 }
 
-export function describeFailure(failure: Failure, where?: string): Answer {
+/** How a command ends that an error has ended. @param where what it was about. */
+export function describeError(error: unknown, where?: string): Answer {
+  const failure = describeFailure(error);
   const { outcome, code, message, meaning, expected, found, index } = failure;
   const rows: Row[] = [[outcome, code === undefined ? message : `${code}: ${message}`]];
   if (where !== undefined && !message.includes(where)) rows.push(["where", where]);
@@ -140,7 +142,7 @@ export function describeFailure(failure: Failure, where?: string): Answer {
 }
 
 /** How many further problems are listed one by one. */
-export const PROBLEMS_LISTED = 10;
+const PROBLEMS_LISTED = 10;
 
 /** The first of several problems, at length. */
 export function describeFirst(outcome: Outcome, problem: Problem): Row[] {

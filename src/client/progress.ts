@@ -9,7 +9,7 @@ const STEP_MS = 100;
 const BAR_WIDTH = 24;
 
 /** Told how much of how much is done; the total may be unknown, and may grow. */
-export type Report = (done: number, total?: number) => void;
+export type Advance = (done: number, total?: number) => void;
 
 export class Progress {
   readonly #platform: Pick<Platform, "isTerminal" | "now" | "writeErr">;
@@ -30,7 +30,7 @@ export class Progress {
     this.#shown = this.#began + QUIET_MS - STEP_MS;
   }
 
-  readonly report: Report = (done, total) => {
+  readonly report: Advance = (done, total) => {
     this.#first ??= done;
     if (!this.#platform.isTerminal.err) return;
     const now = this.#platform.now();
@@ -66,7 +66,7 @@ export function formatProgress(
 }
 
 /** @param seconds any number of them. */
-export function formatDuration(seconds: number): string {
+function formatDuration(seconds: number): string {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;

@@ -17,7 +17,7 @@ import { Findings, located, type Problem } from "./findings.ts";
 import { LedgerMirror } from "./mirror.ts";
 import { inParallel } from "./parallel.ts";
 import { continues } from "./prefix.ts";
-import type { Report } from "./progress.ts";
+import type { Advance } from "./progress.ts";
 import type { RecordIndex } from "./recordindex.ts";
 import { openTree, requireAtLeast, type SignedTree } from "./signed.ts";
 
@@ -30,9 +30,9 @@ export interface PullOptions {
   /** How many objects are fetched at once. */
   readonly lanes: number;
   /** Is told how many entries of a ledger are copied. */
-  readonly copied?: Report;
+  readonly copied?: Advance;
   /** Is told how many entries of a ledger are in the index. */
-  readonly indexed?: Report;
+  readonly indexed?: Advance;
 }
 
 export interface PulledLedger {

@@ -16,7 +16,7 @@ import { EntryReader } from "./entries.ts";
 import { type Findings, located, type Place } from "./findings.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import { continues, proveLeaf, tilesOfPrefix } from "./prefix.ts";
-import type { Report } from "./progress.ts";
+import type { Advance } from "./progress.ts";
 import { RecomputedTree } from "./recomputed.ts";
 import {
   ignoreFault,
@@ -43,7 +43,7 @@ export class LedgerWalk {
   readonly #tree: RecomputedTree;
   readonly #suspects: Suspects;
   readonly #awaited: AwaitedRecords;
-  readonly #progress: Report | undefined;
+  readonly #progress: Advance | undefined;
   /** What an earlier audit has found published. */
   readonly #known: Known | undefined;
   /** The published checkpoint. */
@@ -76,7 +76,7 @@ export class LedgerWalk {
     findings: Findings,
     awaited: AwaitedRecords,
     known?: Known,
-    progress?: Report,
+    progress?: Advance,
   ) {
     const start = known?.start;
     this.#ledger = ledger;

@@ -53,7 +53,7 @@ const ENCODINGS: Readonly<Record<number, string>> = {
  * escaped, and as DER what is no text or has a type without a name.
  * @throws Fault `malformed` when it is no certificate.
  */
-export function formatSubject(certificate: Uint8Array): string {
+function formatSubject(certificate: Uint8Array): string {
   const parts = readDer(certificate, "the client certificate").items[0]?.items ?? [];
   // Before it are the serial number, the signature's algorithm, the issuer, the validity, and where there is one the version.
   const subject = parts[parts[0]?.tag === TAGS.context(0) ? 5 : 4];

@@ -3,8 +3,6 @@ import type { Command } from "commander";
 import { type CommonOptions, examples, type Run } from "../command.ts";
 import { examine } from "../doctor.ts";
 import { findPrefix } from "../input.ts";
-import type { Platform } from "../platform.ts";
-import type { Answer } from "../print.ts";
 
 export function addDoctor(program: Command, run: Run): void {
   program
@@ -17,11 +15,6 @@ export function addDoctor(program: Command, run: Run): void {
     .option("--json", "the state as JSON")
     .addHelpText("after", examples("counterfoil doctor https://api.example.com"))
     .action((url: string, options: CommonOptions) =>
-      run.answer(options, url, false, platform => doctorCommand(platform, url)),
+      run.answer(options, url, false, async platform => examine(platform, await findPrefix(platform, url))),
     );
-}
-
-/** Says how an edge is, and what to do about it. */
-export async function doctorCommand(platform: Platform, where: string): Promise<Answer> {
-  return examine(platform, await findPrefix(platform, where));
 }

@@ -38,7 +38,7 @@ export function addFetch(program: Command, run: Run): void {
     );
 }
 
-export interface FetchOptions {
+interface FetchOptions {
   readonly request?: string;
   readonly header: readonly string[];
   readonly data?: string;
@@ -47,11 +47,7 @@ export interface FetchOptions {
 }
 
 /** Sends a request, prints the response's body, and verifies its receipt. */
-export async function fetchCommand(
-  platform: Platform,
-  address: string,
-  options: FetchOptions,
-): Promise<Answer> {
+async function fetchCommand(platform: Platform, address: string, options: FetchOptions): Promise<Answer> {
   const url = parseUrl(address);
   // Before anything is sent: a request may have effects, and a mistyped name of a file should have none.
   const pinned = options.trust === undefined ? undefined : await readTrust(platform, options.trust);

@@ -34,12 +34,12 @@ export function addPolicy(program: Command, run: Run): void {
     );
 }
 
-export interface PolicyOptions {
+interface PolicyOptions {
   readonly config: string;
 }
 
 /** Checks a policy, and says what would become of a request by it. */
-export async function policyCommand(
+async function policyCommand(
   platform: Platform,
   asked: { readonly method: string; readonly address: string } | undefined,
   { config }: PolicyOptions,
@@ -63,7 +63,7 @@ export async function policyCommand(
   }
 }
 
-export function describeBadPolicy(message: string, file: string): Answer {
+function describeBadPolicy(message: string, file: string): Answer {
   return {
     outcome: "wrong",
     rows: [
@@ -74,7 +74,7 @@ export function describeBadPolicy(message: string, file: string): Answer {
   };
 }
 
-export function describePolicy({ hash, routes }: PolicyReading, file: string): Answer {
+function describePolicy({ hash, routes }: PolicyReading, file: string): Answer {
   const rows: Row[] = [
     ["valid", file],
     ["hash", hash],
@@ -84,7 +84,7 @@ export function describePolicy({ hash, routes }: PolicyReading, file: string): A
 }
 
 /** A request that would be refused is a wrong outcome: what was asked is whether the policy lets it in. */
-export function describeExplanation(
+function describeExplanation(
   { hash }: PolicyReading,
   explanation: PolicyExplanation,
   request: string,

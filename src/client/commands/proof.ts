@@ -25,7 +25,7 @@ export function addProof(program: Command, run: Run): void {
     );
 }
 
-export interface ProofOptions {
+interface ProofOptions {
   readonly url?: string;
   readonly trust?: string;
   readonly output?: string;
@@ -34,11 +34,7 @@ export interface ProofOptions {
 }
 
 /** Fetches the proof for a receipt, checks it, and writes it. */
-export async function proofCommand(
-  platform: Platform,
-  input: string,
-  options: ProofOptions,
-): Promise<Answer> {
+async function proofCommand(platform: Platform, input: string, options: ProofOptions): Promise<Answer> {
   const { address, receipt } = await findExchange(platform, input, options.url);
   const source = await findTrust(platform, options.trust, () => address);
   const { bytes, verdict } = await fetchProof(platform, address, receipt, source.trust, options.wait);

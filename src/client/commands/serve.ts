@@ -50,7 +50,7 @@ export function addServe(program: Command, run: Run): void {
     );
 }
 
-export interface ServeCommandOptions {
+interface ServeCommandOptions {
   readonly config: string;
   readonly state: string;
   readonly host: string;
@@ -63,7 +63,7 @@ export interface ServeCommandOptions {
 }
 
 /** Runs an edge until it is told to end. */
-export async function serveCommand(platform: Platform, options: ServeCommandOptions): Promise<Answer> {
+async function serveCommand(platform: Platform, options: ServeCommandOptions): Promise<Answer> {
   const { config, state, host, port, drainNotice, drainWait } = options;
   const settings: EdgeSettings = {
     ...{ config, state, host, port },

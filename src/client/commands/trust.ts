@@ -27,7 +27,7 @@ export function addTrust(program: Command, run: Run): void {
 }
 
 /** Fetches a trust document, so that it can be kept. */
-export async function trustCommand(
+async function trustCommand(
   platform: Platform,
   where: string,
   options: { readonly output?: string },
@@ -42,7 +42,7 @@ function pickKey({ kid, exp }: TrustedKey): { kid: string; exp?: number } {
   return { kid, ...(exp !== undefined && { exp }) };
 }
 
-export function describeTrust(trust: Trust, source: TrustSource): Answer {
+function describeTrust(trust: Trust, source: TrustSource): Answer {
   const ledgers = trust.ledgers.map(({ name, origin, keys, retired = [] }) => ({
     name,
     origin,

@@ -47,7 +47,7 @@ export function addVerify(program: Command, run: Run): void {
     );
 }
 
-export interface VerifyOptions {
+interface VerifyOptions {
   readonly trust?: string;
   readonly anchor?: string;
   readonly body?: string;
@@ -56,11 +56,7 @@ export interface VerifyOptions {
 }
 
 /** Verifies what a person has in hand. */
-export async function verifyCommand(
-  platform: Platform,
-  file: string,
-  options: VerifyOptions,
-): Promise<Answer> {
+async function verifyCommand(platform: Platform, file: string, options: VerifyOptions): Promise<Answer> {
   const capture = await readCapture(await readInput(platform, file), nameInput(file));
   const { iss } = recordOf(capture, file);
   const source = await findTrust(platform, options.trust, () => parseUrl(iss).href);

@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { type AuditCommandOptions, type RunAudit, runAudit } from "../auditing.ts";
 import { describeAudit } from "../auditprint.ts";
 import { type CommonOptions, examples, parseCount, parseSeconds, type Run } from "../command.ts";
-import { describeFailure as describeError, type Outcome, Undecided } from "../outcome.ts";
+import { type Outcome, Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
-import { type Answer, describeFailure, escapeText, formatJson } from "../print.ts";
+import { type Answer, describeError, escapeText, formatJson } from "../print.ts";
 import { parseUrl, readAll } from "../remote.ts";
 
 /** After so many rounds in a row that could not tell, somebody should know. */
@@ -74,7 +74,7 @@ async function watchCommand(
     const round = await audit(platform, where, options).catch(error => {
       // What is wrong with the command line itself will not get better by waiting.
       if (isFirst) throw error;
-      return describeFailure(describeError(error), where);
+      return describeError(error, where);
     });
     isFirst = false;
     await platform.writeOut(formatRound(platform, round, options));

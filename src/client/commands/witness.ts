@@ -36,7 +36,7 @@ export function addWitness(program: Command, run: Run): void {
     );
 }
 
-export interface WitnessCommandOptions {
+interface WitnessCommandOptions {
   readonly name: string;
   readonly state: string;
   readonly log: readonly string[];
@@ -46,7 +46,7 @@ export interface WitnessCommandOptions {
 }
 
 /** Runs a witness until it is told to end. */
-export async function witnessCommand(platform: Platform, options: WitnessCommandOptions): Promise<Answer> {
+async function witnessCommand(platform: Platform, options: WitnessCommandOptions): Promise<Answer> {
   const given = await undecidedIfFaulty("--log", () => options.log.map(parseVerifierKey));
   const trusted = await Promise.all(options.trust.map(where => readTrust(platform, where)));
   const logs = [...given, ...trusted.flatMap(({ trust }) => trust.ledgers.flatMap(({ keys }) => keys))];
