@@ -80,7 +80,7 @@ function hasPlainHost({ headers }: Head, url: URL): boolean {
   if (url.username !== "" || url.password !== "") return false;
   const host = headers.get("host");
   if (host === null || host === url.host) return true;
-  return !/[/?#@\\]/.test(host) && URL.parse(`${url.protocol}//${host}/`)?.host === url.host;
+  return !/[/?#@\\\s]/.test(host) && URL.parse(`${url.protocol}//${host}/`)?.host === url.host;
 }
 
 function judgeSize({ target, fields }: Head, { limits }: Policy): Refusal | undefined {

@@ -95,8 +95,11 @@ export function createReader(options: ReadOptions): (request: Request) => Promis
     )
     .all("*", () => notFound("there is nothing at this address"));
   return async request => {
-    const asked = request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
-    const response: Response = await router.fetch(asked);
+    const { method, url, headers } = request;
+    // Not a copy by the platform, which knows how to copy its own requests only, and has nothing else that is asked for.
+    const response: Response = await router.fetch(
+      method === "HEAD" ? { method: "GET", url, headers } : request,
+    );
     // Browser clients of any origin may check receipts: nothing here depends on who asks by cookie.
     response.headers.set("access-control-allow-origin", "*");
     response.headers.set("access-control-expose-headers", "Audit-Stage, Retry-After");

@@ -109,9 +109,14 @@ export function contentOf(response: Response): Content {
 
 /**
  * A stream of Node's as one of the Web's: each piece as it came, and only when somebody waits for it.
- * @param leave Called when its reader has lost interest.
+ * @param leave Called when its reader has lost interest. @param ask Called for each piece that a reader waits for; what
+ * it throws breaks the stream off.
  */
-export function openStream(source: Readable, leave: () => void): ReadableStream<Uint8Array<ArrayBuffer>> {
+export function openStream(
+  source: Readable,
+  leave: () => void,
+  ask: () => void = () => {},
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   let isOver = false;
   const end = (settle: () => void) => {
     if (isOver) return;
@@ -137,6 +142,7 @@ export function openStream(source: Readable, leave: () => void): ReadableStream<
         if (source.destroyed) breakOff();
       },
       pull() {
+        ask();
         source.resume();
       },
       cancel() {

@@ -1,5 +1,6 @@
 // The HTTP server of a host: Node's own, with the edge behind it. It refuses what its parser finds malformed (two
-// lengths, a length and chunks, a head too large) before the edge hears of it; everything else is for the edge.
+// lengths, a length and chunks, a head too large), and what is no request for a resource of HTTP/1.1, before the edge
+// hears of it; everything else is for the edge. A connection has one request at a time, and none without an end.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import {
   createServer,
@@ -30,6 +31,9 @@ const IDLE_MS = 65_000;
 /** How long a client may go on sending a body that nobody reads, once it has its answer, in ms. */
 const LINGER_MS = 5000;
 
+/** How many requests may wait on a connection for the one before them: the few clients that do so send some ten ahead. */
+const WAITING_MAX = 100;
+
 /** How long what is to be done behind the answers may take when the server is stopped, in ms. */
 const WORK_MS = 10_000;
 
@@ -40,6 +44,8 @@ const OPTIONS = {
   // A body may take as long as it likes; the edge limits how long it may be silent.
   requestTimeout: 0,
   insecureHTTPParser: false,
+  // A request without a host is for the edge to refuse, on record.
+  requireHostHeader: false,
   // Any other protocol is an offer that a server need not take up (RFC 9110 section 7.8).
   shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
 };
@@ -90,6 +96,8 @@ class Desk {
   readonly #exchanges = new Map<Promise<void>, AbortController>();
   readonly #upgraded = new Map<Duplex, AbortController>();
   readonly #work = new Set<Promise<unknown>>();
+  /** What waits on each connection whose request is not answered yet. */
+  readonly #waiting = new Map<Socket, (() => void)[]>();
   #isClosing = false;
 
   constructor(server: Server, options: ListenOptions, sockets: Sockets) {
@@ -98,13 +106,12 @@ class Desk {
     this.#sockets = sockets;
     this.#protocol = options.tls === undefined ? "http:" : "https:";
     server
-      .on("request", (incoming, outgoing) => this.#take(incoming, outgoing))
-      .on("checkContinue", (incoming, outgoing) => {
-        // Nobody will ask for a body that there is none of, and Node closes the connection of a client that was not told.
-        if (!hasBody(incoming)) outgoing.writeContinue();
-        this.#take(incoming, outgoing);
-      })
-      .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head));
+      .on("request", (incoming, outgoing) => this.#queue(incoming, outgoing))
+      .on("checkContinue", (incoming, outgoing) => this.#queue(incoming, outgoing))
+      // Nobody here can meet any other expectation, and nobody is told that it was met.
+      .on("checkExpectation", (incoming, outgoing) => this.#queue(incoming, outgoing))
+      .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head))
+      .on("connect", (_, connection) => void refuse(noTunnel(), connection));
   }
 
   async close(finishMs: number): Promise<void> {
@@ -125,8 +132,30 @@ class Desk {
     await closed;
   }
 
+  /** Takes the requests of one connection one after another: who sends many at once must not have more than its share. */
+  #queue(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { socket } = incoming;
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined) {
+      this.#waiting.set(socket, []);
+      this.#take(incoming, outgoing);
+    } else if (waiting.length < WAITING_MAX) waiting.push(() => this.#take(incoming, outgoing));
+    else socket.destroy();
+  }
+
+  /** A request of this connection is done. */
+  #next(socket: Socket): void {
+    const next = socket.destroyed ? undefined : this.#waiting.get(socket)?.shift();
+    if (next === undefined) this.#waiting.delete(socket);
+    else next();
+  }
+
   #take(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const controller = new AbortController();
+    // After an offer of another protocol, Node drops what follows the request: the next one would pass unseen.
+    if (incoming.headers.upgrade !== undefined) outgoing.shouldKeepAlive = false;
+    // Nobody will ask for a body that there is none of, and Node closes the connection of a client that was not told.
+    if (expectsToBeAsked(incoming) && !hasBody(incoming)) outgoing.writeContinue();
     const done = new Promise<void>(resolve => {
       outgoing
         .on("error", () => {})
@@ -137,7 +166,10 @@ class Desk {
         });
     });
     this.#exchanges.set(done, controller);
-    void done.then(() => this.#exchanges.delete(done));
+    void done.then(() => {
+      this.#exchanges.delete(done);
+      this.#next(incoming.socket);
+    });
     const body = new IncomingBody(incoming, outgoing);
     void this.#ask(incoming, () => body.open(), controller.signal).then(async response => {
       await this.#answer(response, outgoing);
@@ -165,6 +197,8 @@ class Desk {
   }
 
   #takeUpgrade(incoming: IncomingMessage, connection: Duplex, head: Buffer): void {
+    // An answer before it is still on its way, and they would mix.
+    if (this.#waiting.has(incoming.socket)) return void connection.destroy();
     const controller = new AbortController();
     connection
       .on("error", () => {})
@@ -191,6 +225,8 @@ class Desk {
     signal: AbortSignal,
   ): Promise<Response> {
     try {
+      const oddity = refuseFraming(incoming);
+      if (oddity !== undefined) return oddity;
       const headers = readFields(incoming.rawHeaders);
       // An offer without its Connection field is none, and one of another protocol is not taken up.
       if (!isHandshake(incoming)) headers.delete("upgrade");
@@ -233,13 +269,22 @@ class IncomingBody {
 
   open(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
     if (!hasBody(this.#incoming)) return null;
+    return openStream(
+      this.#incoming,
+      () => {
+        this.#isRead = false;
+        if (this.#isDropped) this.drop();
+      },
+      () => this.#begin(),
+    );
+  }
+
+  /** Somebody reads it: a client that asks whether to send it is told so, unless it has its answer already. */
+  #begin(): void {
+    if (this.#isRead) return;
+    if (this.#isDropped) throw new Error("the body was thrown away");
     this.#isRead = true;
-    // A client that asks whether to send the body is told so by the first who wants it.
-    if (/^100-continue$/i.test(this.#incoming.headers.expect ?? "")) this.#outgoing.writeContinue();
-    return openStream(this.#incoming, () => {
-      this.#isRead = false;
-      if (this.#isDropped) this.drop();
-    });
+    if (expectsToBeAsked(this.#incoming) && !this.#outgoing.headersSent) this.#outgoing.writeContinue();
   }
 
   /** The answer is out: what still comes is thrown away, for a while, unless somebody reads it. */
@@ -247,7 +292,10 @@ class IncomingBody {
     this.#isDropped = true;
     if (this.#isRead || this.#incoming.complete) return;
     const timer = setTimeout(() => this.#incoming.destroy(), LINGER_MS);
-    this.#incoming.on("close", () => clearTimeout(timer)).resume();
+    this.#incoming
+      .removeAllListeners("data")
+      .on("close", () => clearTimeout(timer))
+      .resume();
   }
 }
 
@@ -292,17 +340,46 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
-/** The URL that a request is for. A target in absolute form outdoes the Host field (RFC 9112 section 3.2.2). */
-function urlOf({ url }: IncomingMessage, protocol: string, headers: Headers): string | undefined {
-  if (url!.startsWith("/")) return `${protocol}//${headers.get("host")}${url}`;
-  const absolute = /^https?:\/\//i.test(url!) ? URL.parse(url!) : null;
-  if (absolute === null) return undefined;
-  headers.set("host", absolute.host);
-  return `${protocol}//${absolute.host}${absolute.href.slice(absolute.origin.length)}`;
+/** Whether the client sends its body when it is asked to. One of HTTP/1.0 must not be (RFC 9110 section 10.1.1). */
+function expectsToBeAsked({ headers, httpVersion }: IncomingMessage): boolean {
+  return httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue";
 }
 
-/** Answers a request for an upgrade with something else, on the bare connection. */
+/** What is wrong with how a message is framed that the parser lets by; undefined if nothing is. */
+function refuseFraming({ headers, httpVersion, httpVersionMajor }: IncomingMessage): Response | undefined {
+  if (httpVersionMajor !== 1) {
+    return problem(505, "HTTP version not supported", `Expected HTTP/1.1, and not HTTP/${httpVersion}.`);
+  }
+  // Whoever speaks HTTP/1.0 may see another end of it (RFC 9112 section 6.1).
+  if (httpVersion === "1.0" && headers["transfer-encoding"] !== undefined) {
+    return problem(400, "Bad request", "A request of HTTP/1.0 has no Transfer-Encoding.");
+  }
+  return undefined;
+}
+
+function noTunnel(): Response {
+  return problem(501, "Not implemented", "This is no proxy that CONNECT could ask for a tunnel.");
+}
+
+/**
+ * The URL that a request is for; empty, which the edge refuses, unless there is one Host field that says something.
+ * A target in absolute form outdoes it (RFC 9112 section 3.2). @returns undefined for a target of another form.
+ */
+function urlOf({ url }: IncomingMessage, protocol: string, headers: Headers): string | undefined {
+  const host = headers.get("host");
+  const isPath = url!.startsWith("/");
+  const absolute = /^https?:\/\//i.test(url!) ? URL.parse(url!) : null;
+  if (!isPath && absolute === null) return undefined;
+  // Several fields are one here, with spaces in it.
+  if (host === null || host === "" || /\s/.test(host)) return "";
+  if (absolute === null) return `${protocol}//${host}${url}`;
+  headers.set("host", absolute.host);
+  return `${protocol}${absolute.href.slice(absolute.protocol.length)}`;
+}
+
+/** Answers a request for an upgrade or a tunnel with something else, on the bare connection. */
 async function refuse(response: Response, connection: Duplex): Promise<void> {
+  connection.on("error", () => {});
   const fields = [...fieldsOf(response), "connection", "close"];
   const lines = fields.flatMap((text, i) => (i % 2 === 0 ? `${text}: ${fields[i + 1]}` : []));
   const head = [`HTTP/1.1 ${response.status} ${reasonOf(response)}`, ...lines, "", ""].join("\r\n");
@@ -310,6 +387,10 @@ async function refuse(response: Response, connection: Duplex): Promise<void> {
   const content = contentOf(response);
   if (content instanceof ReadableStream) await pour(content, connection);
   else connection.end(content ?? undefined);
+  // Nobody else sees to it that a client leaves which has its answer.
+  if (connection.destroyed) return;
+  const timer = setTimeout(() => connection.destroy(), LINGER_MS);
+  connection.on("close", () => clearTimeout(timer)).resume();
 }
 
 /** @returns whether it was done in time. */

@@ -43,7 +43,7 @@ const OWN_MEMBERS: Readonly<Record<string, RegExp>> = {
 export type Form = "as they stand" | "by name";
 
 export interface Comparable {
-  readonly client: object | undefined;
+  readonly client: ({ readonly interim: readonly string[] } & ReturnType<typeof describe>) | undefined;
   readonly upstream: readonly object[];
 }
 
@@ -112,7 +112,7 @@ function withoutMarks([name, value]: Field): Field[] {
   return (DOCUMENTED.addedToResponse as readonly string[]).includes(lower) ? [] : [[name, value]];
 }
 
-function describe({ line, fields, body, trailers, end }: Seen, host: string, form: Form): object {
+function describe({ line, fields, body, trailers, end }: Seen, host: string, form: Form) {
   const lines = (form === "by name" ? byName(fields) : fields).map(
     ([name, value]) => `${name}: ${value === host ? "the upstream's host" : value}`,
   );

@@ -28,16 +28,26 @@ const UNSEEN = ["method FOO", "method get", "method X!#$%&'*+-.^_`|~0", "target:
 /** What it takes for no HTTP when an upstream says it. */
 const UNREADABLE = ["odd: an answer with the same length twice", "odd: an answer with bare line feeds"];
 
+/** After such an offer, Node drops what follows the request, so the host closes the connection. */
+const DIFFERENT = {
+  "request field of one hop: an offer to upgrade to HTTP/2": ["connection: keep-alive", "connection: close"],
+} as const;
+
 export function testEmbedded(
   runtime: RuntimeName,
-  { unseen = [], reasons }: Partial<Pick<Hosts, "unseen" | "reasons">>,
+  { unseen = [], different = {} }: Partial<Pick<Hosts, "unseen" | "different">>,
 ): void {
   const hosts = {
     platform: runtime,
     startPassThrough: (upstream: string) => startPassThrough(runtime, upstream),
     startEdge: (upstream: string) => startEdge({ upstream, args: ["--runtime", runtime] }),
   };
-  const peculiarities = { unseen: [...UNSEEN, ...unseen], unreadable: UNREADABLE, reasons };
-  testConformance({ ...hosts, form: "by name", ...peculiarities });
+  testConformance({
+    ...hosts,
+    form: "by name",
+    unseen: [...UNSEEN, ...unseen],
+    unreadable: UNREADABLE,
+    different: { ...DIFFERENT, ...different },
+  });
   testSockets(hosts);
 }

@@ -51,6 +51,36 @@ const bodyOf = (answer: string) =>
   JSON.parse(Buffer.from(answer.slice(answer.indexOf("\r\n\r\n") + 4), "latin1").toString());
 const statusOf = (answer: string) => Number(answer.split(" ")[1]);
 
+/** An upstream that answers when it is told to. */
+async function startHolding() {
+  const waiting: (() => void)[] = [];
+  const paths: string[] = [];
+  let wake = () => {};
+  const server = createServer((request, response) => {
+    paths.push(request.url!);
+    waiting.push(() => response.end(`answer to ${request.url}`));
+    wake();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    /** Waits until something was asked; it must be this. */
+    async asked(path: string): Promise<void> {
+      if (waiting.length === 0) await new Promise<void>(resolve => (wake = resolve));
+      expect(paths).toEqual([...paths.slice(0, -1), path]);
+    },
+    /** Answers what was asked, which must be one thing. */
+    answer(): void {
+      expect(waiting).toHaveLength(1);
+      waiting.pop()!();
+    },
+    close(): void {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
 describe.each(RUNTIMES)("on %s, a host", runtime => {
   let host: Host;
   beforeAll(async () => {
@@ -103,8 +133,87 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
     }
   });
 
-  test("answers no request without a host", async () => {
-    expect(statusOf(await host.send("GET / HTTP/1.1", "Connection: close", "", ""))).toBe(400);
+  test.each([
+    ["HTTP/1.1", ["GET / HTTP/1.1"]],
+    ["HTTP/1.1, and an empty one", ["GET / HTTP/1.1", "Host:"]],
+    ["HTTP/1.1, and two", ["GET / HTTP/1.1", "Host: a", "Host: b"]],
+    ["HTTP/1.1, and two beside a target in absolute form", ["GET http://a/ HTTP/1.1", "Host: a", "Host: a"]],
+    ["HTTP/1.1, and a target in absolute form", ["GET http://a/ HTTP/1.1"]],
+    ["HTTP/1.0", ["GET / HTTP/1.0"]],
+    ["HTTP/1.0, and a target in absolute form", ["GET http://a/ HTTP/1.0"]],
+  ])("gives the edge no URL of a request without one host: %s", async (_, head) => {
+    expect(statusOf(await host.send(...head, "Connection: close", "", ""))).toBe(400);
+  });
+
+  test.each([
+    ["HTTP/0.9", ["GET /x"]],
+    ["HTTP/2.0", ["GET /x HTTP/2.0", "Host: h"]],
+    ["HTTP/1.0 with chunks", ["GET /x HTTP/1.0", "Host: h", "Transfer-Encoding: chunked"]],
+    ["the asterisk", ["OPTIONS * HTTP/1.1", "Host: h"]],
+    ["another scheme", ["GET ftp://h/x HTTP/1.1", "Host: h"]],
+    ["CONNECT", ["CONNECT h:80 HTTP/1.1", "Host: h:80"]],
+    ["CONNECT, and a path", ["CONNECT /x HTTP/1.1", "Host: h"]],
+  ])("does not ask the edge about %s", async (_, head) => {
+    const answer = await host.send(...head, "Connection: close", "", "0\r\n\r\n");
+    expect(statusOf(answer)).toBeGreaterThanOrEqual(400);
+  });
+
+  test("takes a user in a target in absolute form to the edge, which refuses it", async () => {
+    const head = ["GET http://u:p@real/x HTTP/1.1", "Host: real", "Connection: close", "", ""];
+    expect(bodyOf(await host.send(...head)).url).toBe("http://u:p@real/x");
+  });
+
+  test("takes the requests of a connection one after another", async () => {
+    const { url, asked, answer, close } = await startHolding();
+    const socket = await host.connect();
+    const ask = (path: string, ...fields: string[]) => GET(`/up?url=${url}${path}`, ...fields).join("\r\n");
+    socket.write(ask("/first") + ask("/second") + ask("/third", "Connection: close"));
+    const answers = readAll(socket);
+    for (const path of ["/first", "/second", "/third"]) {
+      await asked(path);
+      await host.send(...GET("/echo", "Connection: close"));
+      answer();
+    }
+    expect((await answers).match(/answer to \/[a-z]+/g)).toEqual(
+      ["first", "second", "third"].map(name => `answer to /${name}`),
+    );
+    close();
+  });
+
+  test("closes a connection on which too many requests wait, and lets others go on", async () => {
+    const { url, asked, close } = await startHolding();
+    const socket = await host.connect();
+    socket.write(GET(`/up?url=${url}/first`).join("\r\n"));
+    await asked("/first");
+    socket.write(GET("/waiting").join("\r\n").repeat(1000));
+    expect(await readAll(socket)).toBe("");
+    expect(statusOf(await host.send(...GET("/echo", "Connection: close")))).toBe(200);
+    close();
+  });
+
+  test("does not upgrade a connection on which an answer is still due", async () => {
+    const { url, asked, answer, close } = await startHolding();
+    const offer = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    const key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+    const socket = await host.connect();
+    socket.write(GET(`/up?url=${url}/first`).join("\r\n"));
+    await asked("/first");
+    const answers = readAll(socket);
+    socket.write(GET("/echo", ...offer, key).join("\r\n"));
+    await host.send(...GET("/echo", "Connection: close"));
+    answer();
+    // Either the connection is closed, or the answers come in their order.
+    expect(await answers).toMatch(/^(HTTP\/1.1 200 [^{]*answer to \/firstHTTP\/1.1 200 .*)?$/s);
+    close();
+  });
+
+  test("takes no request for a part of one that offers another protocol, and goes on with none after it", async () => {
+    const offer = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"];
+    const next = GET("/next", "Connection: close").join("\r\n");
+    const answer = await host.send(...GET("/offer", ...offer), next);
+    expect(answer).toContain("/offer");
+    expect(answer.toLowerCase()).toContain("connection: close");
+    expect(answer).not.toContain("/next");
   });
 
   test("takes the host of a target in absolute form, and not that of the field", async () => {
@@ -138,6 +247,22 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
       );
     expect(await ask("/read")).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200/);
     expect(await ask("/unread")).toMatch(/^HTTP\/1.1 401/);
+  });
+
+  test("asks for no body that there is none of, nor by HTTP/1.0, nor because of other expectations", async () => {
+    const get = await host.send(...GET("/echo", "Expect: 100-continue", "Connection: close"));
+    expect(get).toContain("HTTP/1.1 200");
+    const post = ["Host: h", "Content-Length: 3", "Connection: close"];
+    const old = await host.send("POST /read HTTP/1.0", ...post, "Expect: 100-continue", "", "abc");
+    expect(old).toMatch(/^HTTP\/1.1 200/);
+    const other = await host.send("POST /read HTTP/1.1", ...post, "Expect: more", "", "abc");
+    expect(other).toMatch(/^HTTP\/1.1 200/);
+  });
+
+  test("throws away a body that nobody wanted, and goes on with the next request", async () => {
+    const refused = ["POST /unread HTTP/1.1", "Host: h", "Content-Length: 300000", "", "a".repeat(300_000)];
+    const answers = await host.send(refused.join("\r\n") + GET("/next", "Connection: close").join("\r\n"));
+    expect(answers.match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 401", "HTTP/1.1 200"]);
   });
 
   test("tells when a client goes away", async () => {

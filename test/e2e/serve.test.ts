@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { request } from "node:https";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -74,6 +75,14 @@ async function readiness({ url }: Served): Promise<number> {
   return (await send(`${url}${PREFIX}ready`)).status;
 }
 
+/** Sends bytes, and returns all that comes back. */
+async function sendRaw(url: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(text);
+  return Buffer.concat(await socket.toArray()).toString("latin1");
+}
+
 describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
   test("gives receipts, keeps others off its state, and ends in good order", async () => {
     const config = await configure(runtime, 'client_address = "peer"');
@@ -119,9 +128,14 @@ describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
     const after = await send(`${next.url}/again`);
     // Entry 2 tells that the operator has read the values of the first.
     const receipts = [first, late, last, after].map(({ headers }) => headers["audit-receipt"] as string);
-    const copy = await pullChecked(next, 6);
+    // A request that names no host is refused, on record.
+    const nameless = await sendRaw(next.url, "GET /nowhere HTTP/1.0\r\n\r\n");
+    expect(nameless).toMatch(/^HTTP\/1.1 400 .*application\/problem\+json.*The Host field must be/s);
+    receipts.push(/^audit-receipt: (\S+)/m.exec(nameless)![1]!);
+    const copy = await pullChecked(next, 7);
     const { keys } = JSON.parse((await read(next, "jwks.json")).toString());
-    expect(receipts.map(receipt => checkReceipt(receipt, copy, keys))).toEqual([1, 3, 4, 5]);
+    expect(receipts.map(receipt => checkReceipt(receipt, copy, keys))).toEqual([1, 3, 4, 5, 6]);
+    expect((await send(`${next.url}${PREFIX}ready`, { method: "HEAD" })).status).toBe(200);
   });
 });
 

@@ -21,9 +21,12 @@ const options: ListenOptions = {
     tls: { cert: read("server.pem"), key: read("server.key"), ...(clientCa && { clientCa: read(clientCa) }) },
   }),
   async handle(request, { address, certificate, waitUntil }) {
-    const url = new URL(request.url);
+    const url = URL.parse(request.url);
+    if (url === null) return platform.respond(null, { status: 400 });
+    tell({ asked: url.pathname });
     request.signal.addEventListener("abort", () => tell({ aborted: url.pathname }));
-    if (url.pathname === "/unread") return platform.respond(null, { status: 401 });
+    // Whether there is a body is looked at, as the edge does, and no more.
+    if (url.pathname === "/unread") return platform.respond(null, { status: request.body ? 401 : 404 });
     if (url.pathname === "/late") waitUntil(released.promise.then(() => tell({ done: url.pathname })));
     if (url.pathname === "/hold") await released.promise;
     if (url.pathname === "/endless") {

@@ -61,6 +61,7 @@ describe("admission", () => {
   it.each([
     ["a Host field that would move the path", { host: "a/b?" }, 400, /Host/],
     ["a user in the Host field", { host: "u:p@api.example.com" }, 400, /Host/],
+    ["a tab in the Host field, which URLs are parsed without", { host: "api.exam\tple.com" }, 400, /Host/],
     ["two Host fields", { host: "api.example.com, evil.test" }, 400, /Host/],
     ["another host than the URL's", { host: "evil.test" }, 400, /Host/],
     ["several lengths", { "content-length": "2, 2" }, 400, /Content-Length/],
