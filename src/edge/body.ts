@@ -8,7 +8,7 @@ const EMPTY_DIGEST = formatDigest(sha256(new Uint8Array()));
 
 /** What has been seen of a body so far. */
 export class BodyDigest {
-  readonly #isHashed: boolean;
+  readonly #hashWhole: ((body: Uint8Array) => Uint8Array) | undefined;
   readonly #limit: number;
   #hash: ReturnType<typeof sha256.create> | undefined;
   /** The digest of the whole body, once somebody has asked for it. */
@@ -18,9 +18,12 @@ export class BodyDigest {
   /** Whether its source is being waited for. */
   isAwaited = false;
 
-  /** @param isHashed whether it gets a digest. @param limit the most bytes that may pass. */
-  constructor(isHashed = true, limit = Number.POSITIVE_INFINITY) {
-    this.#isHashed = isHashed;
+  /**
+   * @param hashWhole SHA-256 of a body that is there at once; without it, no body gets a digest.
+   * @param limit the most bytes that may pass.
+   */
+  constructor(hashWhole?: (body: Uint8Array) => Uint8Array, limit = Number.POSITIVE_INFINITY) {
+    this.#hashWhole = hashWhole;
     this.#limit = limit;
   }
 
@@ -31,7 +34,7 @@ export class BodyDigest {
   }
 
   update(chunk: Uint8Array): void {
-    if (this.#isHashed) {
+    if (this.#hashWhole !== undefined) {
       this.#hash ??= sha256.create();
       this.#hash.update(chunk);
     }
@@ -39,10 +42,8 @@ export class BodyDigest {
   }
 
   /** The whole body at once: the platform hashes that several times faster than anything here could. */
-  async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (this.#isHashed && body.length > 0) {
-      this.#digest = formatDigest(new Uint8Array(await crypto.subtle.digest("SHA-256", body)));
-    }
+  take(body: Uint8Array): void {
+    if (this.#hashWhole !== undefined && body.length > 0) this.#digest = formatDigest(this.#hashWhole(body));
     this.#size = body.length;
     this.end();
   }
@@ -78,13 +79,13 @@ export class BodyDigest {
 
   /** The bytes that have passed so far, with their digest (if they are to have one) even though more are to come. */
   readSoFar(): { size: number; digest_so_far?: string } {
-    if (!this.#isHashed) return { size: this.#size };
+    if (this.#hashWhole === undefined) return { size: this.#size };
     return { size: this.#size, digest_so_far: this.#current() };
   }
 
   /** The bytes that have passed so far, and once all of them have, their Content-Digest if there is to be one. */
   read(): { size: number; digest?: string } {
-    if (!this.#isHashed || this.#state !== "whole") return { size: this.#size };
+    if (this.#hashWhole === undefined || this.#state !== "whole") return { size: this.#size };
     this.#digest ??= this.#current();
     return { size: this.#size, digest: this.#digest };
   }
@@ -115,7 +116,7 @@ export async function readWhole(
     seen.isAwaited = false;
     if (gone.aborted) throw gone.reason;
     if (body.length > length) throw new Error("longer than announced");
-    await seen.take(body);
+    seen.take(body);
     return body;
   } catch (error) {
     seen.isAwaited = false;

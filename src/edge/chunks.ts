@@ -57,13 +57,12 @@ interface PatientReader {
   cancel(reason?: unknown): Promise<void>;
 }
 
+/** Asked once: to be refused a reader takes longer, where there are none such, than to read a short body. */
+const HAS_PATIENT_READERS = "readAtLeast" in ReadableStreamBYOBReader.prototype;
+
 /** Not by the standard's `min`, with which Node fails on a stream that has ended. */
 function tryPatient(source: ReadableStream<Uint8Array>): PatientReader | undefined {
-  const reader = tryByob(source);
-  const patient = reader as Partial<PatientReader> | undefined;
-  if (patient?.readAtLeast !== undefined) return patient as PatientReader;
-  reader?.releaseLock();
-  return undefined;
+  return HAS_PATIENT_READERS ? (tryByob(source) as PatientReader | undefined) : undefined;
 }
 
 function openCopy(source: ReadableStream<Uint8Array>, bytesMax: number): Fill {

@@ -1,5 +1,6 @@
 // What the environment of an edge says, read in the same way on every platform: the policy, the secrets, and whom
 // others are told to trust by both.
+import { createHash } from "node:crypto";
 import type { Sources } from "../edge/exchange.ts";
 import { type Policy, parsePolicy } from "../edge/policy.ts";
 import { importRetiredKey, importSigningKey, type SigningKey, type TrustedKey } from "../receipt/key.ts";
@@ -55,14 +56,15 @@ export interface Environment {
 
 /**
  * @param vars what wrangler.toml says in [vars], and nothing else.
- * @param sources the clock and the randomness of everything: the platform's.
+ * @param given the clock and the randomness of everything, where they are not the platform's.
  * @throws Error or Fault that names the setting or the secret.
  */
 export async function openEnvironment(
   vars: unknown,
   secrets: Secrets,
-  sources: Sources = { now: Date.now, random: randomBytes },
+  given: Partial<Sources> = {},
 ): Promise<Environment> {
+  const sources = { now: Date.now, random: randomBytes, sha256, ...given };
   const policy = parsePolicy(addRetired(vars, secrets));
   const receiptKey = await importSigningKey(secrets.RECEIPT_KEY, "RECEIPT_KEY");
   const checkpointKey = await importSigningKey(secrets.CHECKPOINT_KEY, "CHECKPOINT_KEY");
@@ -143,4 +145,9 @@ async function openKeyBefore(
 /** So many random bytes. */
 function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(count));
+}
+
+/** Web Cryptography has the same, but not at once. */
+function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
 }

@@ -28,6 +28,11 @@ export function writeFields(headers: Headers): string[] {
   return [...headers].flat();
 }
 
+/** Header fields that are the Web's object already as they are: a copy costs as much as all that is done with it. */
+export function asHeaders(fields: HeadersInit | undefined): Headers {
+  return fields instanceof Headers ? fields : new Headers(fields);
+}
+
 export interface RequestParts extends Pick<Request, "method" | "url" | "headers" | "signal"> {
   /** Called when the body is first asked for. */
   readonly openBody: () => ReadableStream<Uint8Array<ArrayBuffer>> | null;
@@ -78,7 +83,7 @@ export function makeResponse(
 ): Response {
   const isContent = body === null || body instanceof Uint8Array || body instanceof ReadableStream;
   const content = isContent ? (body as Content) : new Response(body).body;
-  const fields = headers instanceof Headers ? headers : new Headers(headers);
+  const fields = asHeaders(headers);
   return new WireResponse(content, status, statusText, fields) satisfies Answered as Answered as Response;
 }
 

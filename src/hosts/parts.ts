@@ -1,6 +1,5 @@
 // The parts of an edge, put together in the same way on every platform: the app and the writers, of what the environment
 // says and of what the platform has of its own (databases, buckets, alarms), which is passed in as ports.
-import { createHash } from "node:crypto";
 import type { Alarm } from "../../durable/alarm.ts";
 import { Anchorer, type AnchorOptions } from "../../durable/anchor.ts";
 import { AnchorWriter } from "../../durable/anchorwriter.ts";
@@ -97,7 +96,7 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
     alerts: policy.alerts,
     now: sources.now,
     random: sources.random,
-    sha256: bytes => new Uint8Array(createHash("sha256").update(bytes).digest()),
+    sha256: sources.sha256,
     report,
   });
 }

@@ -2,7 +2,7 @@
 // response is the bytes that were on the wire.
 import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
 import { request as requestSecurely, Agent as SecureAgent } from "node:https";
-import { makeResponse, openStream, pour, readFields, sendHead } from "./message.ts";
+import { asHeaders, makeResponse, openStream, pour, readFields, sendHead } from "./message.ts";
 
 /** How long a connection waits for its next request, in ms: not so long as servers do, which mostly wait for 5 s. */
 const IDLE_MS = 4000;
@@ -30,7 +30,7 @@ export function send(url: string, { method = "GET", headers, body, signal }: Req
     port,
     // Not of the URL's parts, which do not tell an empty query from none.
     path: href.slice(origin.length),
-    headers: framed(new Headers(headers), body),
+    headers: framed(asHeaders(headers), body),
     maxHeaderSize: HEAD_BYTES_MAX,
   });
   // Deno sends a request again whose connection was used before and broke: nobody would know of two.

@@ -1,3 +1,4 @@
+import { sha256 } from "@noble/hashes/sha2.js";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BodyDigest, pump } from "../../src/edge/body.ts";
@@ -33,7 +34,7 @@ test("a chunk's buffer is left alone until its write has resolved, however late 
             taken.push(chunk.slice());
           },
         });
-        const seen = new BodyDigest();
+        const seen = new BodyDigest(sha256);
         const ended = pump(sourceOf(sent), sink, seen, new AbortController().signal, () => {});
         expect(await s.waitFor(ended)).toBe("whole");
         expect(Buffer.concat(taken).equals(sent)).toBe(true);
@@ -45,7 +46,7 @@ test("a chunk's buffer is left alone until its write has resolved, however late 
 });
 
 test("a body of which the end may have got lost has a size and no digest, if all of it had passed", () => {
-  const whole = new BodyDigest();
+  const whole = new BodyDigest(sha256);
   whole.update(new Uint8Array(3));
   whole.doubt();
   whole.end();

@@ -1,3 +1,4 @@
+import { sha256 } from "@noble/hashes/sha2.js";
 import { describe, expect, it } from "vitest";
 import { Exchange } from "../../src/edge/exchange.ts";
 import { readHead } from "../../src/edge/head.ts";
@@ -9,6 +10,7 @@ import { matchExchange } from "../../src/receipt/verify.ts";
 const sources = {
   now: () => 1_795_238_542_000,
   random: (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes)),
+  sha256,
 };
 
 function policyOf(route: object) {

@@ -1,4 +1,5 @@
 // Every record that is let go is counted in a gap that the ledger is told of, whatever goes on meanwhile.
+import { sha256 } from "@noble/hashes/sha2.js";
 import { expect, it } from "vitest";
 import { Exchange } from "../../src/edge/exchange.ts";
 import { readHead } from "../../src/edge/head.ts";
@@ -12,6 +13,7 @@ import { fixedKey, ISSUER, LEDGER, ORIGIN } from "../world.ts";
 const sources = {
   now: Date.now,
   random: (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes)),
+  sha256,
 };
 
 const PLACE = {

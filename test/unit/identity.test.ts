@@ -1,5 +1,6 @@
 // Which identity a request has, what of it is told to whom, and what stops the start.
 import { createHash, randomBytes } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { describe, expect, it } from "vitest";
 import { hashApiKey } from "../../src/edge/apikey.ts";
 import type { ClientCertificate } from "../../src/edge/certificate.ts";
@@ -185,7 +186,8 @@ describe("the identity of a caller", () => {
   it("is in the record by its method, and the caller only as a digest that the seed opens", () => {
     const request = new Request("https://api.example.com/");
     const policy = policyOf({ methods: [apiKey] });
-    const sources = { now: Date.now, random: (count: number) => new Uint8Array(randomBytes(count)) };
+    const random = (count: number) => new Uint8Array(randomBytes(count));
+    const sources = { now: Date.now, random, sha256 };
     const exchange = new Exchange(readHead(request), undefined, policy.routes[0], policy, sources);
     const identity: Identity = {
       auth: { by: "jwt", iss: "https://idp.example.com" },

@@ -1,5 +1,6 @@
 // An edge in this process: the real app over the real ledger of a world, and an upstream that a test gives.
 import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { Vault } from "../../../durable/vault.ts";
 import type { WireRequest, WireResponse } from "../../../src/client/platform.ts";
 import { createApp } from "../../../src/edge/app.ts";
@@ -68,7 +69,7 @@ export function openEdge(
         throw new Error("no upstream here has a WebSocket to offer");
       },
     },
-    sources: { now: () => START_MS, random: bytes => new Uint8Array(bytes).fill(seeds++) },
+    sources: { now: () => START_MS, random: bytes => new Uint8Array(bytes).fill(seeds++), sha256 },
   });
   const begun: Promise<unknown>[] = [];
   return {
