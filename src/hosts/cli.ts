@@ -66,12 +66,21 @@ function withSqlite<Module>(load: () => Promise<Module>): Promise<Module> {
 }
 
 async function openDatabase(path: string): Promise<Database> {
-  const { openSqlite } = await withSqlite(() => import("./sqlite.ts"));
-  try {
-    return openSqlite(path);
-  } catch (error) {
-    throw new Undecided(`${path}: cannot be opened as a database`, { found: (error as Error).message });
-  }
+  const { openSqlite, SqliteError } = await withSqlite(() => import("./sqlite.ts"));
+  // A damaged file, or a full disk; whatever else is thrown on the way is not the database's.
+  const orUndecided = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
+      throw new Undecided(error.message, { expected: "a database that this program has made" });
+    }
+  };
+  const database = orUndecided(() => openSqlite(path));
+  return {
+    all: (...asked) => orUndecided(() => database.all(...asked)),
+    transaction: work => orUndecided(() => database.transaction(work)),
+  };
 }
 
 /** @throws Undecided for what is there and is no regular file (a pipe or a device may never end), or a boundless one. */

@@ -7,6 +7,9 @@ export interface Database extends Sql {
   close(): void;
 }
 
+/** What SQLite could not do; names the path. */
+export class SqliteError extends Error {}
+
 export interface SqliteOptions {
   /** What is deleted is overwritten as well: for what somebody may have a right to have erased. */
   readonly overwrite?: boolean;
@@ -20,14 +23,14 @@ const LOG_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * Opens a database file (or `:memory:`), and makes it if there is none. A transaction is on disk when it returns.
- * @throws Error that names the path; so do all calls of what is returned.
+ * @throws SqliteError; so do all calls of what is returned.
  */
 export function openSqlite(path: string, { overwrite = false }: SqliteOptions = {}): Database {
   const naming = <T>(work: () => T): T => {
     try {
       return work();
     } catch (error) {
-      throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+      throw new SqliteError(`${path}: ${(error as Error).message}`, { cause: error });
     }
   };
   const database = naming(() => openDatabase(path, overwrite));

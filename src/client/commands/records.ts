@@ -87,6 +87,11 @@ async function recordsCommand(
     });
   }
   const index = new RecordIndex(await platform.openDatabase(file));
+  if (index.ledgers.length === 0) {
+    throw new Undecided(`${file}: there is nothing in it to search`, {
+      expected: "what counterfoil pull has put there: delete it, and pull again with the operator's token",
+    });
+  }
   for (const given of options.disclosures) {
     const { faults } = index.join(await readDisclosures(await readText(platform, given), given));
     if (faults[0] !== undefined) throw faults[0];

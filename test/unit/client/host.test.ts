@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { concatenate } from "../../../src/client/remote.ts";
+import { openSqlite } from "../../../src/hosts/sqlite.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
 import { createWorld } from "../../world.ts";
 import { openEdge } from "./edge.ts";
@@ -153,6 +154,18 @@ describe("counterfoil on Node", () => {
     expect([code, out.length]).toEqual([2, 0]);
     expect(err).toMatch(/^undecided +\S.{10,}/);
     expect(err).toContain(place);
+  });
+
+  test.each<[string, (path: string) => void | Promise<void>]>([
+    ["is none", path => writeFile(path, "x".repeat(5000))],
+    ["is empty", path => writeFile(path, "")],
+    ["has other tables", path => void openSqlite(path).all("CREATE TABLE records (x)")],
+    ["lacks some", path => void openSqlite(path).all("CREATE TABLE meta AS SELECT 1 AS version")],
+  ])("names a local database that %s", async (_, make) => {
+    const copy = await mkdtemp(join(folder, "copy-"));
+    await make(join(copy, "records.sqlite"));
+    const { code, err } = await run(["records", copy]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/^undecided +\S+records\.sqlite: \S.{10,}/)]);
   });
 
   test("does not mind when nobody reads its output to the end", async () => {
