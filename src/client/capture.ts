@@ -22,6 +22,7 @@ export interface Capture {
 
 const PROOF_LINE = "c2sp.org/tlog-proof@";
 const JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}$/;
+const FIELD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:/;
 
 /** Larger than any receipt, proof or head, in bytes: the text at the beginning of a capture. */
 const TEXT_BYTES_MAX = 1024 * 1024;
@@ -34,9 +35,15 @@ const TEXT_BYTES_MAX = 1024 * 1024;
 export async function readCapture(bytes: Uint8Array, what: string): Promise<Capture> {
   const text = new TextDecoder().decode(bytes.subarray(0, TEXT_BYTES_MAX));
   if (/^HTTP\/[\d.]+ \d{3}/.test(text)) return readResponse(bytes, what);
+  if (FIELD.test(text) && /^audit-(receipt|promise):/im.test(text)) return readFields(text, what);
   if (text.startsWith(PROOF_LINE)) return { kind: "proof", proof: requireWholeProof(text, what) };
   const receipt = requireReceipt(text, what);
   return isPromise(receipt) ? { kind: "promise", promise: receipt } : { kind: "receipt", receipt };
+}
+
+/** Whether a text is a whole receipt or promise by its form; no file is called like that. */
+export function isReceipt(text: string): boolean {
+  return text.startsWith("eyJ") && JWS.test(text);
 }
 
 /** The text of a receipt, which is the whole of `text`. @throws Undecided when it is none, or cut off */
@@ -45,14 +52,14 @@ export function requireReceipt(text: string, what: string): string {
   if (JWS.test(receipt)) return receipt;
   const dots = receipt.split(".").length - 1;
   // Every receipt begins with the base64url of `{"`.
-  const isReceipt = receipt.startsWith("eyJ");
+  const isBegun = receipt.startsWith("eyJ");
   const isCutOff = dots < 2 || (dots === 2 && receipt.length - receipt.lastIndexOf(".") < 87);
-  if (isReceipt && !isCutOff) return receipt;
+  if (isBegun && !isCutOff) return receipt;
   const detail = {
     expected: "a receipt, a .tlog-proof, or a response as `curl -si` prints it",
     found: describeText(receipt),
   };
-  const trouble = isReceipt ? "the receipt is cut off" : "there is no evidence in it";
+  const trouble = isBegun ? "the receipt is cut off" : "there is no evidence in it";
   throw new Undecided(`${what}: ${trouble}`, detail, "wrong-input");
 }
 
@@ -89,18 +96,28 @@ async function readResponse(bytes: Uint8Array, what: string): Promise<Capture> {
         found: `status ${status} with ${[...headers.keys()].length} header fields`,
       });
     }
-    const seed = headers.get("audit-receipt-seed");
     return {
       kind: "response",
       ...readToken(headers, what),
-      ...(seed !== null && {
-        seed: await undecidedIfFaulty(`${what}: Audit-Receipt-Seed`, () => parseSeed(seed)),
-      }),
+      ...(await readSeed(headers, what)),
       status,
       headers,
       ...readBody(rest, headers, what),
     };
   }
+}
+
+/** Some fields of a response, as somebody copies them who has looked for the receipt. */
+async function readFields(text: string, what: string): Promise<Capture> {
+  const headers = parseFields(text.trim().split(/\r?\n/), what);
+  const token = readToken(headers, what);
+  return { kind: "receipt" in token ? "receipt" : "promise", ...token, ...(await readSeed(headers, what)) };
+}
+
+async function readSeed(headers: Headers, what: string): Promise<{ seed?: Uint8Array }> {
+  const seed = headers.get("audit-receipt-seed");
+  if (seed === null) return {};
+  return { seed: await undecidedIfFaulty(`${what}: Audit-Receipt-Seed`, () => parseSeed(seed)) };
 }
 
 /** The receipt of a response, or the promise in place of it. */
@@ -121,16 +138,21 @@ function readHead(bytes: Uint8Array, what: string): { status: number; headers: H
     });
   }
   const [first, ...lines] = text.slice(0, blank.index).split(/\r?\n/);
+  const headers = parseFields(lines, what);
+  return { status: Number(/ (\d{3})/.exec(first!)![1]), headers, end: blank.index + blank[0].length };
+}
+
+function parseFields(lines: readonly string[], what: string): Headers {
   const headers = new Headers();
   for (const line of lines) {
     const colon = line.indexOf(":");
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(line.slice(0, Math.max(colon, 0)))) {
+    if (!FIELD.test(line)) {
       throw new Undecided(`${what}: a line in the head of the response is no header field`, { found: line });
     }
     // What a header may not hold is in no field that is read here.
     headers.append(line.slice(0, colon), line.slice(colon + 1).replace(/[^\t -~]/g, "?"));
   }
-  return { status: Number(/ (\d{3})/.exec(first!)![1]), headers, end: blank.index + blank[0].length };
+  return headers;
 }
 
 /** The captured body. Without a byte of it, only Content-Length tells an empty body from none. */

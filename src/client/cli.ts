@@ -58,6 +58,7 @@ function describeProgram(run: Run, version: string): Command {
       "Checks the receipts, proofs and archives of an API behind Counterfoil. Trusts nobody but the keys that you give it.",
     )
     .version(version)
+    .showHelpAfterError("Add --help to see how it is used.")
     .addHelpText("after", PROGRAM_EPILOGUE);
   addFetch(program, run);
   addVerify(program, run);

@@ -4,7 +4,7 @@ import { parseReceipt } from "../receipt/receipt.ts";
 import type { AuditRecord } from "../receipt/record.ts";
 import type { Verdict } from "../receipt/verify.ts";
 import { type Archive, openFolderArchive, openRemoteArchive } from "./archive.ts";
-import { type Capture, readCapture, requireReceipt } from "./capture.ts";
+import { type Capture, isReceipt, readCapture, requireReceipt } from "./capture.ts";
 import { Undecided } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
 import { redeemPromise } from "./promise.ts";
@@ -12,12 +12,15 @@ import { carriedReceipt } from "./proof.ts";
 import { defaultPrefix, isUrl, parseUrl, possiblePrefixes } from "./remote.ts";
 import { fetchTrust, openTrust, readNamedFile, readTrust, type TrustSource } from "./trust.ts";
 
-export function readInput(platform: Platform, file: string): Promise<Uint8Array> {
-  return file === "-" ? platform.readInput() : readNamedFile(platform, file);
+/** What a person has in hand: a file, standard input, or a receipt in place of the name of a file. */
+export async function readInput(platform: Platform, file: string): Promise<Uint8Array> {
+  if (file === "-") return platform.readInput();
+  return isReceipt(file) ? new TextEncoder().encode(file) : readNamedFile(platform, file);
 }
 
 export function nameInput(file: string): string {
-  return file === "-" ? "standard input" : file;
+  if (file === "-") return "standard input";
+  return isReceipt(file) ? "the receipt that was given" : file;
 }
 
 export async function readText(platform: Platform, file: string): Promise<string> {

@@ -7,6 +7,7 @@ import { encodeBase64 } from "../tlog/base64.ts";
 import { explain } from "./advice.ts";
 import type { Problem } from "./findings.ts";
 import { describeFailure, type Outcome, pickDetail } from "./outcome.ts";
+import { isUrl } from "./remote.ts";
 import type { TrustSource } from "./trust.ts";
 
 /** One line: what it is about, and what it says. */
@@ -206,9 +207,10 @@ export function showText(text: Text | undefined): string {
 }
 
 export function describeSource({ from, origin }: TrustSource): string {
-  if (origin === "given") return from;
+  const pin = `to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
+  if (origin === "given") return isUrl(from) ? `${from}, fetched just now; ${pin}` : from;
   if (origin === "folder") return `${from}, from the archive itself; better give your own with --trust`;
-  return `${from}, fetched just now from the operator itself; to pin it: counterfoil trust ${from} -o trust.json, then --trust trust.json`;
+  return `${from}, fetched just now from the operator itself; ${pin}`;
 }
 
 /** A text without its control characters, in their place what they are. */

@@ -50,6 +50,12 @@ export function openTrust(
 
 /** A file that a person named. @throws Undecided when there is none */
 export async function readNamedFile(platform: Platform, path: string): Promise<Uint8Array> {
+  if (isUrl(path)) {
+    throw new Undecided(`${path}: a file is needed here`, {
+      expected: "a file that you have; or counterfoil fetch, which asks there and verifies the answer",
+      found: "an address",
+    });
+  }
   const bytes = await platform.readFile(path);
   if (bytes === undefined) throw new Undecided(`${path}: there is no such file`);
   return bytes;

@@ -53,7 +53,7 @@ export function addDisclose(program: Command, run: Run): void {
       ),
     )
     .action((file: string, options: DiscloseOptions & CommonOptions) =>
-      run.answer(options, file, options.field.length > 0, platform =>
+      run.answer(options, nameInput(file), options.field.length > 0, platform =>
         discloseCommand(platform, file, options),
       ),
     );

@@ -23,14 +23,14 @@ export function addInspect(program: Command, run: Run): void {
     .description(
       "Shows in lines what something says of itself: a receipt, a promise, an SD-JWT, a .tlog-proof with its path, an anchor, a checkpoint, or a captured response. Verifies nothing: for that, there is verify.",
     )
-    .argument("<file>", "what to show; - for standard input")
+    .argument("<file>", "what to show: a file, - for standard input, or a receipt itself")
     .option("--json", "as JSON")
     .addHelpText(
       "after",
       examples("counterfoil inspect receipt.jws", "counterfoil inspect receipt.tlog-proof --json"),
     )
     .action((file: string, options: CommonOptions) =>
-      run.answer(options, file, false, platform => inspectCommand(platform, file)),
+      run.answer(options, nameInput(file), false, platform => inspectCommand(platform, file)),
     );
 }
 

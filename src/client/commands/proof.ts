@@ -1,7 +1,7 @@
 // counterfoil proof: fetches the proof that an entry is in its ledger, and checks it.
 import type { Command } from "commander";
 import { type CommonOptions, examples, parseSeconds, type Run, TRUST_HELP } from "../command.ts";
-import { findExchange, findTrust } from "../input.ts";
+import { findExchange, findTrust, nameInput } from "../input.ts";
 import type { Platform } from "../platform.ts";
 import { type Answer, describeVerdict } from "../print.ts";
 import { fetchProof } from "../proof.ts";
@@ -21,7 +21,7 @@ export function addProof(program: Command, run: Run): void {
     .option("--json", "the verdict as JSON")
     .addHelpText("after", examples("counterfoil proof receipt.jws --trust trust.json -o receipt.tlog-proof"))
     .action((input: string, options: ProofOptions & CommonOptions) =>
-      run.answer(options, input, true, platform => proofCommand(platform, input, options)),
+      run.answer(options, nameInput(input), true, platform => proofCommand(platform, input, options)),
     );
 }
 

@@ -28,7 +28,7 @@ export function addVerify(program: Command, run: Run): void {
     .description(
       "Verifies a receipt, a .tlog-proof, or a response as `curl -si` prints it, and says what that proves.",
     )
-    .argument("<file>", "what to verify; - for standard input")
+    .argument("<file>", "what to verify: a file, - for standard input, or the receipt itself")
     .option("--trust <file|url>", TRUST_HELP)
     .option("--anchor <file>", "an anchor that must cover the proof's tree")
     .option("--body <file>", "the response's body, to be compared; - for standard input")
@@ -43,7 +43,7 @@ export function addVerify(program: Command, run: Run): void {
       ),
     )
     .action((file: string, options: VerifyOptions & CommonOptions) =>
-      run.answer(options, file, false, platform => verifyCommand(platform, file, options)),
+      run.answer(options, nameInput(file), false, platform => verifyCommand(platform, file, options)),
     );
 }
 

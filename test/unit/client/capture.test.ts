@@ -15,6 +15,19 @@ beforeAll(async () => {
   fields = `Content-Type: text/plain\r\naudit-receipt: ${receipt}\r\nAudit-Receipt-Seed: AAECAwQFBgcICQoLDA0ODw\r\n`;
 });
 
+describe("fields of a response", () => {
+  test("give receipt and seed, without the rest of it", async () => {
+    const capture = await read(`link: <x>; rel="audit-receipt"\r\n${fields}`);
+    expect(capture).toEqual({ kind: "receipt", receipt, seed: Uint8Array.from({ length: 16 }, (_, i) => i) });
+    expect(await read(`Audit-Receipt: ${receipt}`)).toEqual({ kind: "receipt", receipt });
+  });
+
+  test("are none when one line is no field, or the receipt is cut off", async () => {
+    await expect(read(`Audit-Receipt: ${receipt}\nhello`)).rejects.toThrow("no header field");
+    await expect(read(`Audit-Receipt: ${receipt.slice(0, -5)}`)).rejects.toThrow("cut off");
+  });
+});
+
 describe("a response as curl prints it", () => {
   test("gives receipt, seed, status and body", async () => {
     const capture = await read(`HTTP/1.1 201 Created\r\n${fields}\r\nhello\r\n`);

@@ -134,6 +134,8 @@ describe("counterfoil fetch", () => {
     expect(await desk.run("fetch", URL_OF)).toBe(0);
     expect(desk.err).toContain(`${PREFIX}trust, fetched just now from the operator itself`);
     expect(desk.err).toContain("--trust trust.json");
+    expect(await desk.run("fetch", URL_OF, "--trust", ISSUER)).toBe(0);
+    expect(desk.err).toMatch(/trust +\S+\/trust, fetched just now; to pin it: counterfoil trust/);
   });
 
   test("succeeds on an error of the API that is on record", async () => {
@@ -749,8 +751,25 @@ describe("wrong input of any kind", () => {
     expect([code, err.includes("body of the response is cut off")]).toEqual([2, true]);
   });
 
+  test("is not: a receipt in place of the name of a file, or a field that has one", async () => {
+    const receipt = (await world.append({}))[0]!;
+    desk.write("input", `audit-receipt: ${receipt}\n`);
+    for (const named of [receipt, "input"]) {
+      expect(await desk.run("verify", named, "--trust", "trust.json")).toBe(0);
+      expect(desk.out).toMatch(/^proven +signed$/m);
+    }
+    const altered = receipt.slice(0, -8) + (receipt.at(-8) === "A" ? "B" : "A") + receipt.slice(-7);
+    expect(await desk.run("verify", altered, "--trust", "trust.json")).toBe(1);
+    expect(desk.err).toMatch(/^wrong +bad-signature:/);
+    expect(desk.err).toMatch(/^where +the receipt that was given$/m);
+  });
+
   test.each([
     [[], "Usage: counterfoil"],
+    [["verify"], "\nAdd --help to see how it is used."],
+    [["keys", "frobnicate"], "\nAdd --help to see how it is used."],
+    [["verify", URL_OF], `${URL_OF}: a file is needed here\nexpected`],
+    [["verify", URL_OF], "or counterfoil fetch, which asks there and verifies the answer"],
     [["frobnicate"], "unknown command"],
     [["verify"], "missing required argument"],
     [["verify", "nowhere"], "nowhere: there is no such file"],
