@@ -2,7 +2,6 @@
 // carry it, so more than the limit is a failure. About half of it verifies timestamps, with an ASN.1 library; a bundler
 // that splits loads that only when there is a timestamp.
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
@@ -44,7 +43,7 @@ export async function bundleVerifier(): Promise<Bundle> {
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   const { bytes, gzippedBytes, parts } = await bundleVerifier();
   console.log(`The verifier for a browser: ${gzippedBytes} bytes gzipped, of at most ${GZIPPED_BYTES_MAX};`);
   console.log(`${bytes} bytes minified: ${parts.map(([name, size]) => `${name} ${size}`).join(", ")}`);

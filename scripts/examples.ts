@@ -2,7 +2,6 @@
 //   node scripts/examples.ts           writes them into the document
 //   node scripts/examples.ts --check   fails when the document shows other bytes
 import { readFileSync, writeFileSync } from "node:fs";
-import { pathToFileURL } from "node:url";
 import { digestOf } from "../src/receipt/digest.ts";
 import { commitFields, digestDisclosure, disclose } from "../src/receipt/disclosure.ts";
 import { parseEntry } from "../src/receipt/entry.ts";
@@ -89,7 +88,7 @@ export function fillExamples(document: string, examples: Record<string, string>)
   );
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   const document = readFileSync(DOCUMENT, "utf8");
   const filled = fillExamples(document, await makeExamples());
   if (process.argv[2] !== "--check") writeFileSync(DOCUMENT, filled);

@@ -3,7 +3,6 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 
 /** The most that it may weigh. */
 export const EXECUTABLE_BYTES_MAX = 120_000_000;
@@ -30,7 +29,7 @@ export function makeExecutable(file: string): number {
   return statSync(file).size;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   const file = resolve(process.argv[2] ?? join(PROJECT, "build/counterfoil"));
   const bytes = makeExecutable(file);
   console.log(`${file}: ${bytes} bytes, of at most ${EXECUTABLE_BYTES_MAX}`);

@@ -4,7 +4,6 @@
 // environment, for which they are made once and kept in a file that its owner alone can read.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
 import { LATER_SECRETS, openKeySet, SECRETS } from "../src/hosts/keys.ts";
@@ -152,7 +151,7 @@ async function main(args: string[]): Promise<void> {
   (cd ${flags.out} && set -a && . ./${ENVIRONMENT} && exec flock -n ${OBJECTS} npx workerd serve ${CONFIG})`);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   await main(process.argv.slice(2)).catch((error: Error) => {
     console.error(`npm run selfhost: ${error.message}`);
     process.exitCode = 2;
