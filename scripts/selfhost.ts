@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
-import { LATER_SECRETS, openKeySet, SECRETS } from "../src/hosts/keys.ts";
+import { BUCKET_SECRETS, LATER_SECRETS, openKeySet, SECRETS } from "../src/hosts/keys.ts";
 import { CONFIG_PATH, type Config, readConfig } from "./config.ts";
 import { bundleWorker } from "./worker.ts";
 
@@ -27,9 +27,6 @@ export const ENVIRONMENT = "secrets.env";
 
 /** The workerd that is installed here. */
 export const WORKERD = resolve(import.meta.dirname, "../node_modules/workerd/bin/workerd");
-
-/** What workerd takes from its environment. */
-const GIVEN_SECRETS = ["ARCHIVE_S3_KEY_ID", "ARCHIVE_S3_SECRET", "ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"];
 
 export interface SelfhostOptions {
   readonly config: Config;
@@ -63,7 +60,7 @@ export function formatConfig({ config, vars, listen, tls, allow }: SelfhostOptio
     ...classes.map(
       ({ name, class_name }) => `(name = ${quote(name)}, durableObjectNamespace = ${quote(class_name)})`,
     ),
-    ...[...SECRETS, ...LATER_SECRETS, ...GIVEN_SECRETS].map(
+    ...[...SECRETS, ...LATER_SECRETS, ...BUCKET_SECRETS].map(
       name => `(name = ${quote(name)}, fromEnvironment = ${quote(name)})`,
     ),
   ];

@@ -6,9 +6,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, isIPv6 } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { parse, stringify } from "smol-toml";
+import { stringify } from "smol-toml";
 import { parsePolicy } from "../src/edge/policy.ts";
 import {
+  BUCKET_SECRETS,
   LATER_SECRETS,
   openKeySet,
   operatorTokenPath,
@@ -16,6 +17,7 @@ import {
   readOrMake,
   SECRETS,
 } from "../src/hosts/keys.ts";
+import { parseVars } from "../src/hosts/policy.ts";
 import { openWorkerdState } from "../src/hosts/state.ts";
 import { startDemo } from "./demo.ts";
 import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
@@ -97,9 +99,9 @@ async function onWorkerd(settings: Settings): Promise<Edge> {
 async function onRuntime(settings: Settings): Promise<Edge> {
   const { host, runtime, state } = settings;
   const issuer = await orUsage(() => claimIssuer(settings));
-  const given = await orUsage(async () => parse(await readFile(settings.config ?? CONFIG_PATH, "utf8")).vars);
+  const given = await orUsage(async () => parseVars(await readFile(settings.config ?? CONFIG_PATH, "utf8")));
   const upstream = settings.upstream ?? (await startDemo());
-  const vars = localVars((given ?? {}) as Record<string, unknown>, issuer.origin, upstream, "peer");
+  const vars = localVars(given as Record<string, unknown>, issuer.origin, upstream, "peer");
   const { prefix } = await orUsage(() => parsePolicy(vars));
   const config = join(state, "wrangler.toml");
   await mkdir(state, { recursive: true, mode: 0o700 });
@@ -242,8 +244,9 @@ function localVars(
 
 /** The secrets that nobody can make up here: those of other services, from the environment. */
 function givenSecrets(): Record<string, string> {
-  const names = ["ARCHIVE_S3_KEY_ID", "ARCHIVE_S3_SECRET", "ANCHOR_S3_KEY_ID", "ANCHOR_S3_SECRET"];
-  return Object.fromEntries(names.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])));
+  return Object.fromEntries(
+    BUCKET_SECRETS.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])),
+  );
 }
 
 /** Ends this process with the edge: in good order when told to, as a failure when the edge ends by itself. */

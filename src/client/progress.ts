@@ -56,13 +56,14 @@ export function formatProgress(
   total: number | undefined,
   rate: number,
 ): string {
-  const speed = `${group(Math.round(rate))} ${unit}/s`;
-  if (total === undefined || total < done || total === 0) return `${what}  ${group(done)} ${unit}  ${speed}`;
+  const speed = `${formatCount(Math.round(rate))} ${unit}/s`;
+  if (total === undefined || total < done || total === 0)
+    return `${what}  ${formatCount(done)} ${unit}  ${speed}`;
   const share = done / total;
   const filled = Math.round(share * BAR_WIDTH);
   const bar = `[${"#".repeat(filled)}${"-".repeat(BAR_WIDTH - filled)}]`;
   const left = rate > 0 ? `  ${formatDuration((total - done) / rate)} left` : "";
-  return `${what}  ${bar} ${Math.floor(share * 100)}%  ${group(done)} of ${group(total)} ${unit}  ${speed}${left}`;
+  return `${what}  ${bar} ${Math.floor(share * 100)}%  ${formatCount(done)} of ${formatCount(total)} ${unit}  ${speed}${left}`;
 }
 
 /** @param seconds any number of them. */
@@ -73,6 +74,7 @@ function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-function group(count: number): string {
+/** A count with its digits in groups. */
+export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 }

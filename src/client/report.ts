@@ -11,6 +11,7 @@ import { html, Markup } from "./html.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import { pickDetail } from "./outcome.ts";
 import { describeEnd, describePlace, describeSource } from "./print.ts";
+import { formatCount } from "./progress.ts";
 import { STYLE } from "./reportstyle.ts";
 import { describeLock } from "./standing.ts";
 import { drawTimeline } from "./timelinedraw.ts";
@@ -80,7 +81,7 @@ function summarise({ report }: RunAudit): Markup {
     ledgers.reduce((total, one) => total + count(one), 0);
   const read = ledgers.every(({ entries }) => entries === undefined)
     ? "not read: only the operator's token opens them"
-    : `${group(sum(({ entries }) => entries ?? 0))} read${report.problemCount === 0 ? "; each stands where it says and names the one before it" : ", but see the problems"}`;
+    : `${formatCount(sum(({ entries }) => entries ?? 0))} read${report.problemCount === 0 ? "; each stands where it says and names the one before it" : ", but see the problems"}`;
   const { timestamps } = anchors;
   return section(
     "What holds",
@@ -89,13 +90,16 @@ function summarise({ report }: RunAudit): Markup {
       [
         [
           "signed",
-          `${group(sum(({ published }) => published ?? 0))} entries under published checkpoints with good signatures`,
+          `${formatCount(sum(({ published }) => published ?? 0))} entries under published checkpoints with good signatures`,
         ],
-        ["included", `${group(sum(({ recomputed }) => recomputed))} entries recomputed to a signed root`],
+        [
+          "included",
+          `${formatCount(sum(({ recomputed }) => recomputed))} entries recomputed to a signed root`,
+        ],
         ["entries", read],
         [
           "anchored",
-          `${group(sum(({ anchored }) => anchored))} entries under ${group(anchors.count)} anchors${anchors.stretches.every(({ chained }) => chained) ? ", each of which names the one before it" : "; their chain is broken"}`,
+          `${formatCount(sum(({ anchored }) => anchored))} entries under ${formatCount(anchors.count)} anchors${anchors.stretches.every(({ chained }) => chained) ? ", each of which names the one before it" : "; their chain is broken"}`,
         ],
         [
           "witnessed",
@@ -109,7 +113,7 @@ function summarise({ report }: RunAudit): Markup {
           "timestamped",
           timestamps === undefined
             ? "no anchor has a timestamp"
-            : `${group(timestamps.count)} anchors, by trusted authorities; ${group(timestamps.unknown)} by others`,
+            : `${formatCount(timestamps.count)} anchors, by trusted authorities; ${formatCount(timestamps.unknown)} by others`,
         ],
       ],
     ),
@@ -135,14 +139,14 @@ ${found === undefined ? html`` : html`<p>found <code>${found}</code></p>`}
   const rest = problemCount - items.length;
   return section(
     `Problems (${problemCount})`,
-    html`<ol class="problems">${items}</ol>${rest > 0 ? html`<p>${group(rest)} more are not listed.</p>` : html``}`,
+    html`<ol class="problems">${items}</ol>${rest > 0 ? html`<p>${formatCount(rest)} more are not listed.</p>` : html``}`,
   );
 }
 
 function describeAnchors({ report: { anchors } }: RunAudit): Markup {
   const { newest, points, pauses, stretches, locks, stamps, count } = anchors;
   if (newest === undefined) return html`<p>There are none that hold.</p>`;
-  return html`<p>${group(count)} hold; the newest is epoch ${newest.epoch} of ${newest.time}.</p>
+  return html`<p>${formatCount(count)} hold; the newest is epoch ${newest.epoch} of ${newest.time}.</p>
 ${drawTimeline(points)}
 <h3>Longest times between two anchors</h3>
 ${table(
@@ -184,34 +188,34 @@ function describeLedger(ledger: LedgerReport): Markup {
         ["origin", origin],
         [
           "published",
-          published === undefined ? "nothing that can be believed" : `${group(published)} entries`,
+          published === undefined ? "nothing that can be believed" : `${formatCount(published)} entries`,
         ],
-        ["recomputed to a signed root", group(recomputed)],
+        ["recomputed to a signed root", formatCount(recomputed)],
         [
           "under an anchor",
-          `${group(anchored)}${recomputed > anchored ? `; under none yet: from index ${anchored} on` : ""}`,
+          `${formatCount(anchored)}${recomputed > anchored ? `; under none yet: from index ${anchored} on` : ""}`,
         ],
         [
           "read in this audit",
           entries === undefined
             ? "no entries"
-            : `${group(entries)} entries${from > 0 ? `, from index ${from} on; those before were verified earlier` : ""}`,
+            : `${formatCount(entries)} entries${from > 0 ? `, from index ${from} on; those before were verified earlier` : ""}`,
         ],
         ["newest entry", newestAt || "none was read"],
         [
           "retention has ended",
           pruned === 0 ? "of none" : `entries 0 to ${pruned - 1}, as the ledger itself tells`,
         ],
-        ["private values erased", `of ${group(erased)} exchanges, as the ledger itself tells`],
+        ["private values erased", `of ${formatCount(erased)} exchanges, as the ledger itself tells`],
       ],
     )}
-<h3>Exchanges without an ending (${group(open.length)})</h3>
+<h3>Exchanges without an ending (${formatCount(open.length)})</h3>
 <p class="note">Under way still, or broken off: evidence, but no contradiction.</p>
 ${table(
   ["index", "stage", "at", "exchange"],
   open.slice(0, LIST_MAX).map(({ index, stage, at, jti }) => [`${index}`, stage, at, jti]),
 )}
-<h3>Exchanges with more than one ending (${group(double.count)})</h3>
+<h3>Exchanges with more than one ending (${formatCount(double.count)})</h3>
 <p class="note">The ledger took a record after all that the edge had given up, or somebody has added one: the caller's receipt tells which ending the caller got. Looked for among the last few hundred thousand endings at a time.</p>
 ${table(
   ["endings", "exchange"],
@@ -220,7 +224,7 @@ ${table(
 <h3>Clocks: the largest differences</h3>
 <p class="note">A record's time is the edge's clock; the ledger's is when it took the entry. Between them lie the exchange, the way, and two clocks.</p>
 ${differences(clocks, "index", "edge", "ledger")}
-<h3>Control records (${group(control.count)})</h3>
+<h3>Control records (${formatCount(control.count)})</h3>
 <p class="note">What the ledger tells of its own history.</p>
 ${table(
   ["index", "at", "type", "says"],
@@ -299,10 +303,6 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): M
 
 function hashOf(text: string): string {
   return encodeBase64(sha256(new TextEncoder().encode(text)));
-}
-
-function group(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** A length of time with its sign. */

@@ -17,6 +17,14 @@ export const SECRETS = [...SIGNING_KEYS, "OPERATOR_TOKEN_SHA256"] as const;
 /** The names of what there is besides once keys were replaced: see keystore.ts. */
 export const LATER_SECRETS = ["RECEIPT_KEY_BEFORE", "RETIRED_KEYS"] as const;
 
+/** The names of the access keys of buckets elsewhere, which nobody can make here. */
+export const BUCKET_SECRETS = [
+  "ARCHIVE_S3_KEY_ID",
+  "ARCHIVE_S3_SECRET",
+  "ANCHOR_S3_KEY_ID",
+  "ANCHOR_S3_SECRET",
+] as const;
+
 /** Where a folder keeps the signing keys: names and values as the worker's secrets have them. */
 export const SECRETS_FILE = "secrets.json";
 
