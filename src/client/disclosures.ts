@@ -34,13 +34,13 @@ export async function readDisclosures(text: string, what: string): Promise<Map<s
 
 function itemsOf(text: string, what: string): unknown[] {
   if (text.startsWith("eyJ")) return text.split(/\s+/);
-  const whole = parse(text);
+  const whole = parseJson(text);
   if (whole !== undefined) return [whole].flat().flatMap(flatten);
   return text
     .split("\n")
     .filter(line => line.trim() !== "")
     .flatMap((line, i) => {
-      const item = parse(line);
+      const item = parseJson(line);
       if (item !== undefined) return flatten(item);
       throw new Undecided(`${what}: line ${i + 1} is neither JSON nor an SD-JWT`, {
         expected: "answers of the operator's interface, openings, or SD-JWTs",
@@ -54,7 +54,8 @@ function flatten(item: unknown): unknown[] {
   return v.is(PageSchema, item) ? item.found : [item];
 }
 
-function parse(text: string): unknown {
+/** What a text is as JSON; undefined when it is none. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

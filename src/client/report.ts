@@ -177,38 +177,10 @@ ${stamps.length === 0 ? html`` : html`<h3>Timestamps furthest from their anchor'
 }
 
 function describeLedger(ledger: LedgerReport): Markup {
-  const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
-    ledger;
-  const { control, clocks, double } = ledger;
+  const { name, open, control, clocks, double } = ledger;
   return section(
     `Ledger ${name}`,
-    html`${table(
-      ["", ""],
-      [
-        ["origin", origin],
-        [
-          "published",
-          published === undefined ? "nothing that can be believed" : `${formatCount(published)} entries`,
-        ],
-        ["recomputed to a signed root", formatCount(recomputed)],
-        [
-          "under an anchor",
-          `${formatCount(anchored)}${recomputed > anchored ? `; under none yet: from index ${anchored} on` : ""}`,
-        ],
-        [
-          "read in this audit",
-          entries === undefined
-            ? "no entries"
-            : `${formatCount(entries)} entries${from > 0 ? `, from index ${from} on; those before were verified earlier` : ""}`,
-        ],
-        ["newest entry", newestAt || "none was read"],
-        [
-          "retention has ended",
-          pruned === 0 ? "of none" : `entries 0 to ${pruned - 1}, as the ledger itself tells`,
-        ],
-        ["private values erased", `of ${formatCount(erased)} exchanges, as the ledger itself tells`],
-      ],
-    )}
+    html`${describeCounts(ledger)}
 <h3>Exchanges without an ending (${formatCount(open.length)})</h3>
 <p class="note">Under way still, or broken off: evidence, but no contradiction.</p>
 ${table(
@@ -232,6 +204,38 @@ ${table(
     .slice(-LIST_MAX)
     .map(({ index, at, control }) => [`${index}`, at, control.type, JSON.stringify(control)]),
 )}`,
+  );
+}
+
+/** How far each kind of check has come in a ledger. */
+function describeCounts(ledger: LedgerReport): Markup {
+  const { origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt } = ledger;
+  return table(
+    ["", ""],
+    [
+      ["origin", origin],
+      [
+        "published",
+        published === undefined ? "nothing that can be believed" : `${formatCount(published)} entries`,
+      ],
+      ["recomputed to a signed root", formatCount(recomputed)],
+      [
+        "under an anchor",
+        `${formatCount(anchored)}${recomputed > anchored ? `; under none yet: from index ${anchored} on` : ""}`,
+      ],
+      [
+        "read in this audit",
+        entries === undefined
+          ? "no entries"
+          : `${formatCount(entries)} entries${from > 0 ? `, from index ${from} on; those before were verified earlier` : ""}`,
+      ],
+      ["newest entry", newestAt || "none was read"],
+      [
+        "retention has ended",
+        pruned === 0 ? "of none" : `entries 0 to ${pruned - 1}, as the ledger itself tells`,
+      ],
+      ["private values erased", `of ${formatCount(erased)} exchanges, as the ledger itself tells`],
+    ],
   );
 }
 

@@ -14,7 +14,7 @@ import { readJson } from "../../receipt/shape.ts";
 import { Fault } from "../../tlog/fault.ts";
 import { readCapture } from "../capture.ts";
 import { type CommonOptions, examples, type Run, TRUST_HELP } from "../command.ts";
-import { splitPresentation } from "../disclosures.ts";
+import { parseJson, splitPresentation } from "../disclosures.ts";
 import { verifyTrusted } from "../exchange.ts";
 import { findTrust, nameInput, readInput, readText, receiptOf } from "../input.ts";
 import { Undecided, undecidedIfFaulty } from "../outcome.ts";
@@ -186,7 +186,7 @@ function openField(
   { name, value }: Field,
   known: Readonly<Record<string, unknown>>,
 ): string {
-  const candidates: unknown[] = value === undefined ? [known[name], null] : [value, parse(value)];
+  const candidates: unknown[] = value === undefined ? [known[name], null] : [value, parseJson(value)];
   const found = candidates.find(
     candidate => candidate !== undefined && matchesField(record, seed, name, candidate),
   );
@@ -211,14 +211,6 @@ async function readOpening(
   if (file === undefined) return undefined;
   const text = (await readText(platform, file)).trim();
   return undecidedIfFaulty(file, () => ({ seed: parseSeed(text) }));
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function collectField(text: string, fields: readonly Field[]): Field[] {

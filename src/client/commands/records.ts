@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { STAGES } from "../../receipt/record.ts";
 import { type CommonOptions, collect, examples, parseCount, type Run } from "../command.ts";
+import { CopyFolder } from "../copyfolder.ts";
 import { readDisclosures } from "../disclosures.ts";
 import { readText } from "../input.ts";
 import { Undecided } from "../outcome.ts";
@@ -80,7 +81,7 @@ async function recordsCommand(
   folder: string,
   options: RecordsOptions & CommonOptions,
 ): Promise<Answer> {
-  const file = `${folder.replace(/(?<=.)\/+$/, "")}/${INDEX_FILE}`;
+  const file = new CopyFolder(platform, folder).pathOf(INDEX_FILE);
   if (!(await platform.hasFile(file))) {
     throw new Undecided("there is no pulled copy with entries here", {
       expected: `${file}, which counterfoil pull makes`,
