@@ -137,18 +137,29 @@ function describePull(
   holdsEntries: boolean,
   joined: readonly Joined[],
 ): Answer {
-  const { ledgers, newest, anchorsAdded, fetched, problems, problemCount } = report;
+  const { ledgers, newest, anchorsAdded, fetched, problems, problemCount, unnamedOrigins } = report;
   const [first] = problems;
   const faults = joined.flatMap(one => one.faults);
   const unknown = joined.flatMap(one => one.unknown);
   const isWrong = problemCount > 0 || faults.length > 0;
   // A key that was replaced since the trust document is no contradiction.
   const isOpen = faults.length === 0 && problems.every(({ fault }) => isOpenCode(report, fault.code));
-  const outcome = !isWrong ? "proven" : isOpen ? "undecided" : "wrong";
+  const isOther = unnamedOrigins.length > 0 && ledgers.every(({ size }) => size === undefined);
+  const outcome = !isWrong && !isOther ? "proven" : isOpen ? "undecided" : "wrong";
   const rows: Row[] = [
     ...(first === undefined ? [] : describeFirst(outcome, first)),
     ...faults.slice(0, NAMED_MAX).map((fault): Row => ["wrong", `${fault.code}: ${fault.message}`]),
-    ...(isWrong ? [] : [["copied", `all of it is in ${folder}, and each object was verified`] as const]),
+    ...(isOther && !isWrong
+      ? [
+          [
+            outcome,
+            "none of the ledgers that are anchored here is one that your trust document names",
+          ] as const,
+        ]
+      : []),
+    ...(isWrong || isOther
+      ? []
+      : [["copied", `all of it is in ${folder}, and each object was verified`] as const]),
     ["fetched", `${fetched} objects, ${anchorsAdded} of them anchors`],
     ["anchors", newest === undefined ? "none yet" : `up to epoch ${newest}`],
     ...ledgers.flatMap(({ name, origin, size, before, records }): Row[] => [
@@ -175,6 +186,9 @@ function describePull(
             `disclosures of ${unknown.length} exchanges that are not in this copy: ${unknown.slice(0, NAMED_MAX).join(", ")}`,
           ] as const,
         ]),
+    ...unnamedOrigins
+      .slice(0, NAMED_MAX)
+      .map((origin): Row => ["note", `not copied, your trust document does not name it: ${origin}`]),
     ...describeOthers(problems, problemCount),
     ["archive", address],
     ["trust", describeSource(source)],
@@ -187,7 +201,7 @@ function describePull(
     outcome,
     rows,
     json: {
-      ...{ archive: address, folder, ledgers, newest, anchorsAdded, fetched, problemCount },
+      ...{ archive: address, folder, ledgers, newest, anchorsAdded, unnamedOrigins, fetched, problemCount },
       problems: listProblems(problems),
       disclosed: {
         values: joined.reduce((sum, { values }) => sum + values, 0),
