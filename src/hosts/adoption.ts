@@ -13,7 +13,7 @@ import type { SqlRow } from "../../durable/sql.ts";
 import { REFUSED_FOLDER, SPOOL_FOLDER } from "../receipt/spool.ts";
 import { syncFolder, writeNew } from "./disk.ts";
 import { checkKey } from "./folder.ts";
-import { type Database, openSqlite } from "./sqlite.ts";
+import { type Database, fileOf, openSqlite } from "./sqlite.ts";
 
 /** Where workerd keeps its stores, and where they are in the end. */
 const STORAGE = "storage";
@@ -130,8 +130,8 @@ async function copyAll(
     const rows = database.prepare("SELECT actor_name FROM _cf_ALARM WHERE actor_name IS NOT NULL").all();
     for (const row of rows) names.add(String(row.actor_name));
   }
-  await copyObjects(objects, "LedgerObject", names, name => join(to, "ledgers", `${name}.sqlite`));
-  await copyObjects(objects, "VaultObject", names, name => join(to, "vaults", `${name}.sqlite`));
+  await copyObjects(objects, "LedgerObject", names, name => join(to, "ledgers", fileOf(name)));
+  await copyObjects(objects, "VaultObject", names, name => join(to, "vaults", fileOf(name)));
   await copyObjects(objects, "AnchorObject", new Set([ANCHOR_OBJECT]), () => join(to, "anchors.sqlite"));
   const ledgers = [];
   for (const file of await namesIn(join(to, "ledgers"))) {
@@ -188,7 +188,10 @@ async function copyObject(row: SqlRow, blobs: string, to: string): Promise<void>
   const key = String(row.key);
   checkKey(key);
   if (row.blob_id === null) throw new Error(`it has ${key} in parts, which no edge has put there`);
-  const bytes = await readFile(join(blobs, String(row.blob_id)));
+  const blob = String(row.blob_id);
+  if (!/^[0-9a-f]+$/.test(blob))
+    throw new Error(`it has ${key} in a file of no name: ${JSON.stringify(blob)}`);
+  const bytes = await readFile(join(blobs, blob));
   const { sha256 } = JSON.parse(String(row.checksums)) as { sha256?: string };
   const hash = (name: string) => createHash(name).update(bytes).digest("hex");
   const isWhole =

@@ -15,11 +15,20 @@ export interface SqliteOptions {
   readonly overwrite?: boolean;
 }
 
+/** A ledger's name, as a policy has it. */
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
 /** How long to wait for another program that looks into the file, such as a backup, in ms. */
 const BUSY_WAIT_MS = 2000;
 
 /** To which size the log is cut after it had to grow beyond, in bytes; without that it would stay as large. */
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
+
+/** The name of the file of a ledger, or of its vault. @throws Error for what is no ledger's name, and could lead elsewhere. */
+export function fileOf(ledger: string): string {
+  if (NAME.test(ledger)) return `${ledger}.sqlite`;
+  throw new Error(`expected a ledger's name, found ${JSON.stringify(ledger)}`);
+}
 
 /**
  * Opens a database file (or `:memory:`), and makes it if there is none. A transaction is on disk when it returns.

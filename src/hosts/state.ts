@@ -15,7 +15,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type Adoption, adoptStorage, isBeingAdopted } from "./adoption.ts";
 import { makeFolder } from "./disk.ts";
 import { type Folder, openFolder } from "./folder.ts";
-import { type Database, openSqlite, type SqliteOptions } from "./sqlite.ts";
+import { type Database, fileOf, openSqlite, type SqliteOptions } from "./sqlite.ts";
 
 export interface State {
   /** The absolute path of the folder. */
@@ -38,9 +38,6 @@ export interface State {
 export interface StateLock {
   release(): void;
 }
-
-/** A ledger's name, as a policy has it: it becomes the name of a file. */
-const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /**
  * Opens a state folder for an edge on Node, Deno or Bun, and makes it if there is none. What local workerd has kept in
@@ -134,9 +131,4 @@ function takeLock(file: string, path: string): DatabaseSync {
     if (!message.includes("database is locked")) throw new Error(`${file}: ${message}`, { cause: error });
     throw new Error(`another process has the state folder ${path}: end it first, or name another folder`);
   }
-}
-
-function fileOf(name: string): string {
-  if (!NAME.test(name)) throw new Error(`state: expected a ledger's name, found ${JSON.stringify(name)}`);
-  return `${name}.sqlite`;
 }

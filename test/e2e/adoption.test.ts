@@ -1,8 +1,9 @@
 // A state folder of local workerd, taken over by a runtime that keeps its stores itself: all of it or nothing.
+import { createHash, createHmac } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openState, openWorkerdState } from "../../src/hosts/state.ts";
@@ -208,6 +209,34 @@ describe("what local workerd has kept", () => {
         await cp(join(folder, name), join(folder, `${"0".repeat(64)}.sqlite`));
       },
       /nothing tells its name/,
+    ],
+    [
+      "a ledger's name leads elsewhere",
+      async state => {
+        const folder = join(state, "storage/do/counterfoil-LedgerObject");
+        const name = readdirSync(folder).find(name => /^[0-9a-f]{64}\.sqlite$/.test(name))!;
+        const elsewhere = "../../../../elsewhere";
+        // What Miniflare and workerd make of it.
+        const key = createHash("sha256").update("counterfoil-LedgerObject").digest();
+        const hash = (data: string | Buffer) =>
+          createHmac("sha256", key).update(data).digest().subarray(0, 16);
+        const id = Buffer.concat([hash(elsewhere), hash(hash(elsewhere))]).toString("hex");
+        await cp(join(folder, name), join(folder, `${id}.sqlite`));
+        const alarms = "INSERT OR REPLACE INTO _cf_ALARM (actor_id, scheduled_time, actor_name)";
+        query(join(folder, "metadata.sqlite"), `${alarms} VALUES ('${id}', 0, '${elsewhere}')`);
+      },
+      /expected a ledger's name, found "..\/..\/..\/..\/elsewhere"/,
+    ],
+    [
+      "an object's file is elsewhere",
+      async state => {
+        const { database, blobs } = bucketOf(state);
+        const [row] = query(database, "SELECT blob_id FROM _mf_objects WHERE key = 'main/tile/entries/000'");
+        await rename(join(blobs, String(row!.blob_id)), join(state, "elsewhere"));
+        const path = relative(blobs, join(state, "elsewhere"));
+        query(database, `UPDATE _mf_objects SET blob_id = '${path}' WHERE key = 'main/tile/entries/000'`);
+      },
+      /main\/tile\/entries\/000 in a file of no name/,
     ],
     [
       "a ledger's file is damaged",
