@@ -50,8 +50,6 @@ export interface PullReport {
   /** The newest anchor of the copy, and how many were added. */
   readonly newest: number | undefined;
   readonly anchorsAdded: number;
-  /** The ledgers that the newest anchors pin, and that the trust document does not name: they were not copied. */
-  readonly unnamedOrigins: readonly string[];
   /** How many objects were fetched. */
   readonly fetched: number;
   readonly problems: readonly Problem[];
@@ -84,7 +82,6 @@ export async function pull(options: PullOptions): Promise<PullReport> {
     ledgers: copies.map(copy => copy.report()),
     newest: anchors.newest,
     anchorsAdded: anchors.added,
-    unnamedOrigins: [...anchors.unnamed],
     fetched: anchors.added + copies.reduce((sum, { mirror }) => sum + mirror.fetched, 0),
     problems: findings.problems,
     problemCount: findings.count,
@@ -231,7 +228,6 @@ class AnchorCopy {
   readonly #findings: Findings;
   newest: number | undefined;
   added = 0;
-  readonly unnamed = new Set<string>();
 
   constructor(options: PullOptions, copies: readonly LedgerCopy[], findings: Findings) {
     this.#options = options;
@@ -249,7 +245,6 @@ class AnchorCopy {
       this.newest = epoch - 1;
       const own = await folder.read(formatAnchorPath(epoch - 1));
       prev = await openAnchor(decoder.decode(own), trust.anchorKeys);
-      for (const { origin } of prev.payload.ledgers) this.#find(origin);
     }
     const wrong = this.#findings.count;
     for (;;) {
@@ -315,7 +310,7 @@ class AnchorCopy {
   async #bringPinned({ payload }: Anchor, told: number | undefined, path: string): Promise<boolean> {
     const { epoch } = payload;
     for (const { origin, size } of payload.ledgers) {
-      const copy = this.#find(origin);
+      const copy = this.#copies.find(({ ledger }) => ledger.origin === origin);
       if (copy === undefined) continue;
       if (size <= copy.size) {
         await copy.mirror.copyEnd(size);
@@ -333,13 +328,6 @@ class AnchorCopy {
       );
     }
     return true;
-  }
-
-  /** The copy of a ledger, or undefined (and a note of it) for one that the trust document does not name. */
-  #find(origin: string): LedgerCopy | undefined {
-    const copy = this.#copies.find(({ ledger }) => ledger.origin === origin);
-    if (copy === undefined) this.unnamed.add(origin);
-    return copy;
   }
 
   /** The archive has told of anchors that it does not give. */

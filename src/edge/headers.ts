@@ -123,11 +123,11 @@ export function responseHeaders(response: Response): Headers {
 /** A copy, so that what stays is as it was: in its spelling, in as many fields, and byte for byte. */
 function endToEnd(from: Headers, names: readonly string[]): Headers {
   const connection = from.get("connection")?.toLowerCase().split(",") ?? [];
-  const named = connection.map(name => name.trim());
+  const named = new Set(connection.map(name => name.trim()));
   const headers = new Headers(from);
   for (const spelled of names) {
     const name = spelled.toLowerCase();
-    if (HOP_BY_HOP.has(name) || named.includes(name) || name.startsWith(OWN_PREFIX)) headers.delete(name);
+    if (HOP_BY_HOP.has(name) || named.has(name) || name.startsWith(OWN_PREFIX)) headers.delete(name);
   }
   return headers;
 }

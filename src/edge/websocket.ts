@@ -12,14 +12,18 @@ import type { Route } from "./policy.ts";
 /** One end of a WebSocket as a host hands it over: nothing is read from it before somebody listens. */
 export interface Socket {
   listen(listener: SocketListener): void;
-  /** Sends a message. @throws when it is closed or lost. */
-  send(message: string | Uint8Array): void;
+  /**
+   * Sends a message. @throws when it is closed or lost.
+   * @returns when there is room for more, if there is none now and the host can tell.
+   */
+  send(message: string | Uint8Array): void | Promise<void>;
   /** Says that no more will be sent. Closing what is closed or lost does nothing. */
   close(code?: number, reason?: string): void;
 }
 
 export interface SocketListener {
-  message(message: string | Uint8Array): void;
+  /** @returns when the next one is wanted, if not at once; a host that can reads no more until then. */
+  message(message: string | Uint8Array): void | Promise<void>;
   /** The other side sends no more; it may have given no code. */
   close(code: number | undefined, reason: string): void;
   /** The connection broke off without a close, or against the protocol. */
@@ -173,16 +177,18 @@ export class Relay {
     });
   }
 
-  #pass(from: Side, to: Side, message: string | Uint8Array): void {
+  #pass(from: Side, to: Side, message: string | Uint8Array): void | Promise<void> {
     // A side that has closed sends nothing, and whoever was cut off hears nothing more.
     if (this.#isOver || this.#closing?.by === from) return;
+    let room: void | Promise<void>;
     try {
-      this.#sockets[to].send(message);
+      room = this.#sockets[to].send(message);
     } catch {
       this.lose(to);
       return;
     }
     this.#passed(this.#sent[from].update(message));
+    return room;
   }
 
   #close(from: Side, to: Side, code: number | undefined, reason: string): void {

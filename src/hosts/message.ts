@@ -11,15 +11,23 @@ type Answered = Pick<Response, "status" | "statusText" | "headers" | "body">;
 /** What a body is made of. */
 export type Content = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
 
-/** Header fields; several of one name stay in their order, and several Cookie fields are one (RFC 9113 section 8.2.3). */
+/** The most header fields of a message, twice what any policy allows: with their number grows what each of them costs. */
+export const FIELDS_MAX = 2000;
+
+/**
+ * Header fields; several of one name stay in their order, and several Cookie fields are one (RFC 9113 section 8.2.3).
+ * @throws Error when there are more than FIELDS_MAX, or one is none.
+ */
 export function readFields(raw: readonly string[]): Headers {
+  if (raw.length > 2 * FIELDS_MAX) throw new Error(`more than ${FIELDS_MAX} header fields`);
   const headers = new Headers();
+  const cookies: string[] = [];
   for (let i = 0; i < raw.length; i += 2) {
     const [name, value] = [raw[i]!, raw[i + 1]!];
-    const present = name.length === 6 && name.toLowerCase() === "cookie" ? headers.get(name) : null;
-    if (present === null) headers.append(name, value);
-    else headers.set(name, `${present}; ${value}`);
+    if (name.length === 6 && name.toLowerCase() === "cookie") cookies.push(value);
+    else headers.append(name, value);
   }
+  if (cookies.length > 0) headers.set("cookie", cookies.join("; "));
   return headers;
 }
 

@@ -57,6 +57,11 @@ const PUBLISH_WAIT_MS = 10_000;
  * the address.
  */
 export async function startEdge(options: EdgeOptions, runtime: Runtime): Promise<RunningEdge> {
+  if (process.env.NODE_TLS_REJECT_UNAUTHORIZED === "0") {
+    throw new Error(
+      "NODE_TLS_REJECT_UNAUTHORIZED=0 has every certificate of an upstream believed: leave it out, and name an authority of yours in NODE_EXTRA_CA_CERTS",
+    );
+  }
   const state = await openState(options.state);
   try {
     const environment = await openEnvironment(options.vars, await options.secrets());

@@ -17,7 +17,16 @@ import type { TLSSocket } from "node:tls";
 import { EDGE_STOPPED } from "../edge/pass.ts";
 import { problem } from "../edge/problem.ts";
 import { readCertificate } from "./certificate.ts";
-import { contentOf, makeRequest, openStream, pour, readFields, sendHead, writeFields } from "./message.ts";
+import {
+  contentOf,
+  FIELDS_MAX,
+  makeRequest,
+  openStream,
+  pour,
+  readFields,
+  sendHead,
+  writeFields,
+} from "./message.ts";
 import type { Listening, ListenOptions, TlsOptions } from "./runtime.ts";
 import type { Sockets } from "./socket.ts";
 
@@ -99,6 +108,8 @@ class Desk {
   /** What waits on each connection whose request is not answered yet. */
   readonly #waiting = new Map<Socket, (() => void)[]>();
   #isClosing = false;
+  /** Nothing more is begun: nobody would wait for its end. */
+  #isClosed = false;
 
   constructor(server: Server, options: ListenOptions, sockets: Sockets) {
     this.#server = server;
@@ -122,7 +133,8 @@ class Desk {
     this.#server.closeIdleConnections();
     // A WebSocket has no end to wait for.
     for (const controller of this.#upgraded.values()) controller.abort(EDGE_STOPPED);
-    await within(finishMs, Promise.all(this.#exchanges.keys()));
+    await within(finishMs, this.#finish());
+    this.#isClosed = true;
     for (const controller of this.#exchanges.values()) controller.abort(EDGE_STOPPED);
     while (this.#work.size > 0) {
       if (!(await within(WORK_MS, Promise.allSettled(this.#work)))) break;
@@ -130,6 +142,11 @@ class Desk {
     for (const connection of this.#upgraded.keys()) connection.destroy();
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  /** Resolves when all that has begun was answered, and what has begun meanwhile. */
+  async #finish(): Promise<void> {
+    while (this.#exchanges.size > 0) await Promise.all(this.#exchanges.keys());
   }
 
   /** Takes the requests of one connection one after another: who sends many at once must not have more than its share. */
@@ -151,6 +168,13 @@ class Desk {
   }
 
   #take(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { socket } = incoming;
+    // Nobody would hear the answer, so it is not asked for. A client that is gone may have no address any more.
+    if (this.#isClosed || !socket.writable || socket.remoteAddress === undefined) {
+      socket.destroy();
+      this.#next(socket);
+      return;
+    }
     const controller = new AbortController();
     // After an offer of another protocol, Node drops what follows the request: the next one would pass unseen.
     if (incoming.headers.upgrade !== undefined) outgoing.shouldKeepAlive = false;
@@ -168,7 +192,7 @@ class Desk {
     this.#exchanges.set(done, controller);
     void done.then(() => {
       this.#exchanges.delete(done);
-      this.#next(incoming.socket);
+      this.#next(socket);
     });
     const body = new IncomingBody(incoming, outgoing);
     void this.#ask(incoming, () => body.open(), controller.signal).then(async response => {
@@ -199,6 +223,8 @@ class Desk {
   #takeUpgrade(incoming: IncomingMessage, connection: Duplex, head: Buffer): void {
     // An answer before it is still on its way, and they would mix.
     if (this.#waiting.has(incoming.socket)) return void connection.destroy();
+    // As for any request; and a WebSocket would have no end to wait for.
+    if (this.#isClosing || incoming.socket.remoteAddress === undefined) return void connection.destroy();
     const controller = new AbortController();
     connection
       .on("error", () => {})
@@ -227,6 +253,9 @@ class Desk {
     try {
       const oddity = refuseFraming(incoming);
       if (oddity !== undefined) return oddity;
+      if (incoming.rawHeaders.length > 2 * FIELDS_MAX) {
+        return problem(431, "Request header fields too large", `At most ${FIELDS_MAX} are taken.`);
+      }
       const headers = readFields(incoming.rawHeaders);
       // An offer without its Connection field is none, and one of another protocol is not taken up.
       if (!isHandshake(incoming)) headers.delete("upgrade");

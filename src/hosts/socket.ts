@@ -13,6 +13,9 @@ export type Library = Pick<typeof import("ws"), "WebSocket" | "WebSocketServer">
 /** The most bytes of a message, as on Workers. */
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 
+/** How many bytes may wait for a side that reads slowly, before the other one is read no further. */
+const WAITING_BYTES_MAX = 1024 * 1024;
+
 /** A close without a code, as the library tells of it (RFC 6455 section 7.1.5). */
 const NO_CODE = 1005;
 
@@ -63,7 +66,11 @@ export function createSockets({ WebSocket, WebSocketServer }: Library) {
     /** Asks an upstream for a WebSocket. @returns its answer: 101 with a socket, or another one. */
     async connect(url: string, { headers: init, signal }: RequestInit): Promise<Response> {
       const headers = new Headers(init);
-      const protocols = headers.get("sec-websocket-protocol")?.split(/ *, */) ?? [];
+      const protocols =
+        headers
+          .get("sec-websocket-protocol")
+          ?.split(",")
+          .map(name => name.trim()) ?? [];
       for (const name of [...headers.keys()]) if (OWN_FIELDS.test(name)) headers.delete(name);
       const options = { ...OPTIONS, headers: Object.fromEntries(headers) };
       const socket = new HalfOpen(url.replace(/^http/, "ws"), protocols, options);
@@ -86,12 +93,17 @@ export function createSockets({ WebSocket, WebSocketServer }: Library) {
             });
         },
       );
-      const response = responseOf(incoming, isOpen ? "HEAD" : "GET");
-      if (isOpen) {
-        signal?.removeEventListener("abort", leave);
-        ends.set(response, new End(socket));
+      try {
+        const response = responseOf(incoming, isOpen ? "HEAD" : "GET");
+        if (isOpen) {
+          signal?.removeEventListener("abort", leave);
+          ends.set(response, new End(socket));
+        }
+        return response;
+      } catch (error) {
+        leave();
+        throw error;
       }
-      return response;
     },
 
     /** The upstream's end, if that is what it answered with. */
@@ -147,14 +159,17 @@ class End implements Socket {
     else if (this.#socket !== undefined) this.#open(this.#socket, listener);
   }
 
-  send(message: string | Uint8Array): void {
+  send(message: string | Uint8Array): void | Promise<void> {
     if (this.#isLost) throw new Error("the socket is lost");
-    if (this.#socket === undefined) {
-      this.#waiting.push(() => this.#socket?.send(message));
-      return;
+    const socket = this.#socket;
+    if (socket === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.push(() => this.#socket?.send(message, () => resolve()));
+      return promise;
     }
-    if (this.#socket.readyState !== this.#socket.OPEN) throw new Error("the socket is closed");
-    this.#socket.send(message);
+    if (socket.readyState !== socket.OPEN) throw new Error("the socket is closed");
+    if (socket.bufferedAmount < WAITING_BYTES_MAX) return socket.send(message);
+    return new Promise(resolve => socket.send(message, () => resolve()));
   }
 
   close(code?: number, reason?: string): void {
@@ -172,8 +187,18 @@ class End implements Socket {
   }
 
   #open(socket: HalfOpenSocket, { message, close }: SocketListener): void {
+    let waiting = 0;
+    const pause = async (room: Promise<void>) => {
+      waiting++;
+      socket.pause();
+      await room;
+      if (--waiting === 0) socket.resume();
+    };
     socket
-      .on("message", (data, isBinary) => message(isBinary ? bytesOf(data) : data.toString()))
+      .on("message", (data, isBinary) => {
+        const room = message(isBinary ? bytesOf(data) : data.toString());
+        if (room !== undefined) void pause(room);
+      })
       .on("closing", (code: number, reason: Buffer | string) =>
         close(code === NO_CODE ? undefined : code, reason.toString()),
       )

@@ -33,6 +33,8 @@ export function send(url: string, { method = "GET", headers, body, signal }: Req
     headers: framed(asHeaders(headers), body),
     maxHeaderSize: HEAD_BYTES_MAX,
   });
+  // None are dropped without a word.
+  outgoing.maxHeadersCount = 0;
   // Deno sends a request again whose connection was used before and broke: nobody would know of two.
   outgoing.on("socket", () => {
     outgoing.reusedSocket = false;
@@ -68,17 +70,25 @@ async function receive(outgoing: ClientRequest): Promise<Response> {
       })
       .on("close", () => reject(new Error("the upstream closed its connection without an answer")));
   });
-  return responseOf(incoming, outgoing.method);
+  try {
+    return responseOf(incoming, outgoing.method);
+  } catch (error) {
+    outgoing.destroy();
+    throw error;
+  }
 }
 
-/** An answer as it came. @param method of the request. */
+/** An answer as it came. @param method of the request. @throws as readFields. */
 export function responseOf(incoming: IncomingMessage, method: string): Response {
   const status = incoming.statusCode!;
+  const headers = readFields(incoming.rawHeaders);
   const hasBody = method !== "HEAD" && status !== 204 && status !== 304;
   const body = hasBody ? openStream(incoming, () => incoming.destroy()) : null;
   if (!hasBody) incoming.resume();
-  const headers = readFields(incoming.rawHeaders);
-  return makeResponse(body, { status, statusText: incoming.statusMessage ?? "", headers });
+  // Parsers let control characters by, which a server may not send on (RFC 9112 section 4).
+  const text = incoming.statusMessage ?? "";
+  const statusText = /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : "";
+  return makeResponse(body, { status, statusText, headers });
 }
 
 /**

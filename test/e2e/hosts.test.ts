@@ -3,14 +3,17 @@ import { execFileSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { Agent, request } from "node:https";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectSecurely } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { RUNTIMES } from "../../scripts/runtimes.ts";
 import { Host, readAll } from "../hosts/host.ts";
+import { eventually, startUpstream } from "./upstream.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "counterfoil-tls-"));
 const openssl = (...args: string[]) =>
@@ -234,6 +237,98 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
     expect(statusOf(answer)).toBe(200);
   });
 
+  test("answers a head of more fields than any policy allows with 431, however many they are", async () => {
+    for (const field of ["Cookie: a", "X-Same: a"]) {
+      const answer = await host.send(...GET("/", ...Array<string>(20_000).fill(field), "Connection: close"));
+      expect(statusOf(answer)).toBe(431);
+    }
+  });
+
+  test("is not held up by fields, of any number that it takes", async () => {
+    const fields = Array.from({ length: 1900 }, (_, i) => `X-${i}: a`);
+    for (let i = 0; i < 25; i++) {
+      // Bun takes 200 at the most.
+      const status = statusOf(await host.send(...GET("/", ...fields, "Connection: close")));
+      expect(status).toBe(runtime === "bun" ? 431 : 200);
+    }
+  }, 30_000);
+
+  test("is not held up by the spaces in a list of protocols", async () => {
+    const handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    const key = `Sec-WebSocket-Key: ${"A".repeat(22)}==`;
+    const protocols = `Sec-WebSocket-Protocol: a${" ".repeat(200_000)}b`;
+    const answer = await host.send(...GET("/up?url=http://127.0.0.1:1/", ...handshake, key, protocols));
+    expect(statusOf(answer)).toBe(502);
+  }, 30_000);
+
+  test("asks for nothing on behalf of a client that is gone before it is heard", async () => {
+    const asked: string[] = [];
+    const upstream = await startUpstream((request, response) => {
+      asked.push(request.url!);
+      response.end();
+    });
+    const ask = (path: string) => GET(`/up?url=${upstream.url}${path}`, "Connection: close").join("\r\n");
+    host.process.kill("SIGSTOP");
+    for (let i = 0; i < 10; i++) {
+      const socket = await host.connect();
+      socket.write(ask("/gone"));
+      socket.resetAndDestroy();
+      await once(socket, "close");
+    }
+    const answer = host.send(ask("/here"));
+    host.process.kill("SIGCONT");
+    expect(statusOf(await answer)).toBe(200);
+    expect(asked).toEqual(["/here"]);
+    upstream.close();
+  });
+
+  test.each([
+    ["a reason with a control character", "HTTP/1.1 200 a\x01b\r\nContent-Length: 2\r\n\r\nok", 200],
+    ["more fields than are taken", `HTTP/1.1 200 OK\r\n${"Set-Cookie: a\r\n".repeat(3000)}\r\n`, 502],
+  ])("answers when an upstream answers with %s", async (_, text, status) => {
+    const server = createTcpServer(socket => {
+      socket.on("error", () => {}).once("data", () => socket.end(Buffer.from(text, "latin1")));
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    expect(statusOf(await host.send(...GET(`/up?url=${url}`, "Connection: close")))).toBe(status);
+    server.close();
+  });
+
+  test.each(["up", "down"] as const)(
+    "reads a WebSocket no faster than the other side does, %s",
+    async direction => {
+      const upstream = createServer().listen(0, "127.0.0.1");
+      await once(upstream, "listening");
+      const sockets = new WebSocketServer({ server: upstream });
+      const connected = once(sockets, "connection");
+      const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/`;
+      const near = new WebSocket(`ws://${host.url.host}/relay?url=${url}`);
+      const [[far]] = (await Promise.all([connected, once(near, "open")])) as [[WebSocket], unknown];
+      const [fast, slow] = direction === "up" ? [near, far] : [far, near];
+      slow.pause();
+      const message = Buffer.alloc(64 * 1024);
+      for (let i = 0; i < 1024; i++) fast.send(message);
+      const relayed = async () =>
+        bodyOf(await host.send(...GET("/relayed", "Connection: close")))[direction].size as number;
+      // It has come to a stop when nothing more came for as long as a hundred other requests take.
+      for (let size = -1, i = 0; i < 100; i++) {
+        const now = await relayed();
+        if (now > size) i = 0;
+        size = now;
+      }
+      expect(await relayed()).toBeLessThan(32 * 1024 * 1024);
+      let left = 1024;
+      const all = new Promise<void>(resolve => {
+        slow.on("message", () => --left === 0 && resolve());
+      });
+      slow.resume();
+      await all;
+      for (const socket of [near, far]) socket.terminate();
+      upstream.close();
+    },
+  );
+
   test("asks for a body when somebody reads it, and not for one that nobody wants", async () => {
     const ask = (path: string) =>
       host.send(
@@ -332,6 +427,30 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
 });
 
 describe.each(RUNTIMES)("on %s, a host that is stopped", runtime => {
+  test("begins nothing when it only waits for what is left to do behind the answers", async () => {
+    const host = await Host.start(runtime, folder);
+    try {
+      // One that has not said a word when it is stopped, and is no connection to HTTP yet.
+      const silent = await host.connect();
+      (await askFor(host, "/late")).resume();
+      host.process.kill("SIGTERM");
+      await host.hears("stopping");
+      await eventually(() =>
+        host.connect().then(
+          socket => void socket.destroy(),
+          () => true,
+        ),
+      );
+      const late = connectSecurely({ socket: silent, ca: read("ca.pem"), host: "127.0.0.1" });
+      late.on("error", () => {}).write(GET("/echo").join("\r\n"));
+      expect(await readAll(late)).toBe("");
+      host.release();
+      await host.hears("stopped");
+    } finally {
+      await host.stop();
+    }
+  });
+
   test("answers what has begun, ends what is idle, and takes nothing new", async () => {
     const host = await Host.start(runtime);
     try {
@@ -362,6 +481,14 @@ describe.each(RUNTIMES)("on %s, a host that is stopped", runtime => {
 });
 
 const read = (file: string) => readFileSync(join(folder, file));
+
+/** Asks a host with TLS for a path. */
+async function askFor(host: Host, path: string): Promise<IncomingMessage> {
+  const outgoing = request(new URL(path, host.url), { ca: read("ca.pem"), agent: false });
+  outgoing.end();
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  return response;
+}
 
 /** Asks a host with TLS, over connections of an agent or one of its own. @returns what it has seen. */
 async function askSecurely(host: Host, name?: string, agent: Agent | false = false) {

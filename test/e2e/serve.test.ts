@@ -90,6 +90,7 @@ describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
     const edge = await start({ runtime, config, state, args: ["--drain-notice", "1"] });
     const first = await send(`${edge.url}/hello?who=me`, { headers: { "x-forwarded-for": "6.6.6.6" } });
     expect(JSON.parse(first.body.toString())).toMatchObject({ "x-forwarded-for": "127.0.0.1" });
+    expect((await send(`${edge.url}${PREFIX}ready`, { method: "HEAD" })).status).toBe(200);
     const authorization = { authorization: `Bearer ${await edge.operatorToken()}` };
     const kept = await eventually(async () => {
       const opened = await send(`${edge.url}${PREFIX}private/main/${first.headers["audit-id"]}`, {
@@ -276,7 +277,7 @@ describe("counterfoil serve", () => {
     await expect(startServe({ runtime: "node", config, state, port: 0 })).rejects.toThrow(reason);
   });
 
-  test("refuses to go on under another issuer, with half of a set of keys, or without its configuration", async () => {
+  test("refuses to go on under another issuer, with half of a set of keys, believing everybody, or without its configuration", async () => {
     const state = join(folder, "bounded");
     const config = await configure("other", 'client_address = "none"');
     await writeFile(config, (await readFile(config, "utf8")).replace("https://api", "https://other"));
@@ -286,6 +287,10 @@ describe("counterfoil serve", () => {
     );
     const env = { ...process.env, RECEIPT_KEY: "{}" };
     await expect(startServe({ ...options, env })).rejects.toThrow("CHECKPOINT_KEY, ANCHOR_KEY is missing");
+    const believing = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    await expect(startServe({ ...options, env: believing })).rejects.toThrow(
+      "every certificate of an upstream",
+    );
     await expect(startServe({ ...options, config: join(folder, "none.toml") })).rejects.toThrow(
       "the configuration cannot be read",
     );

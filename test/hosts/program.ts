@@ -2,6 +2,7 @@
 // their `listen` and answers by path. It tells on stdout, a line each, where it serves and what befalls it.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { Relay } from "../../src/edge/websocket.ts";
 import type { ListenOptions, Runtime } from "../../src/hosts/runtime.ts";
 
 const [name, tls, clientCa] = process.argv.slice(2);
@@ -14,6 +15,7 @@ const released = Promise.withResolvers<void>();
 process.stdin.on("data", () => released.resolve());
 
 const { platform } = runtime;
+let relay: Relay | undefined;
 const options: ListenOptions = {
   host: "127.0.0.1",
   port: 0,
@@ -42,6 +44,16 @@ const options: ListenOptions = {
         answer => platform.respond(answer.body, answer),
         () => platform.respond(null, { status: 502 }),
       );
+    }
+    if (url.pathname === "/relay") {
+      const headers = { upgrade: "websocket" };
+      const answer = await platform.send(url.searchParams.get("url")!, { headers });
+      const { socket, response } = platform.upgrade(new Headers());
+      relay = new Relay(socket, platform.socketOf(answer)!, false, () => {});
+      return response;
+    }
+    if (url.pathname === "/relayed") {
+      return platform.respond(new TextEncoder().encode(JSON.stringify(relay!.read())), { status: 200 });
     }
     const read = await new Response(request.body).arrayBuffer().catch(() => undefined);
     if (read === undefined) return platform.respond(null, { status: 400 });
