@@ -15,8 +15,6 @@ export interface WorkerdOptions {
   readonly config: Config;
   /** The worker's environment, but for its objects and buckets: vars and secrets. */
   readonly bindings: Record<string, unknown>;
-  /** Servers that the worker reaches through bindings: `host:port` by name. */
-  readonly servers?: Readonly<Record<string, string>> | undefined;
   readonly host: string;
   readonly port: number;
   /** The folder for what objects and buckets store. */
@@ -34,7 +32,6 @@ export interface Workerd {
 export async function startWorkerd({
   config,
   bindings,
-  servers,
   host,
   port,
   storage,
@@ -51,7 +48,6 @@ export async function startWorkerd({
         name: config.name!,
         modules: [{ type: "ESModule", path: "worker.js", contents: await bundleWorker(config.main!) }],
         bindings: bindings as Record<string, Json>,
-        ...(servers && { serviceBindings: bindServers(servers) }),
         stripCfConnectingIp: false,
         unsafeDirectSockets: [{ host, port }],
       },
@@ -72,12 +68,6 @@ export async function startWorkerd({
     ended: once(workerd, "exit").then(([code, signal]) => signal ?? `exit code ${code}`),
     stop: () => miniflare.dispose(),
   };
-}
-
-function bindServers(servers: Readonly<Record<string, string>>) {
-  return Object.fromEntries(
-    Object.entries(servers).map(([name, address]) => [name, { external: { address, http: {} } }]),
-  );
 }
 
 /** A free port of an address, as the system gives it. */

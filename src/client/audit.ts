@@ -125,7 +125,8 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   const became = [...walks.values()].flatMap(walk => walk.promises);
   const alone = [...walks.values()].map(walk => walk.unvouched).filter(tree => tree !== undefined);
   const unvouched = [...vouching.unvouched, ...alone];
-  const outcome = decide(findings, isKnown, became, holdings, unvouched);
+  const isOther = unnamed.length > 0 && ![...walks.values()].some(walk => walk.isKnown);
+  const outcome = decide(findings, isKnown, isOther, became, holdings, unvouched);
   return {
     outcome,
     anchors: {
@@ -278,14 +279,17 @@ const UNKNOWN_CODES: readonly FaultCode[] = [
   "too-large",
 ];
 
+/** @param isOther whether there are ledgers, and none of them is one that the trust document names. */
 function decide(
   { problems, count }: Findings,
   isKnown: boolean,
+  isOther: boolean,
   promises: readonly PromiseReport[],
   holdings: readonly Holding[],
   unvouched: readonly Unvouched[],
 ): Outcome {
   const isSettled =
+    !isOther &&
     unvouched.length === 0 &&
     promises.every(({ state }) => state === "kept") &&
     holdings.every(({ coverage }) => coverage === "anchored");

@@ -131,7 +131,7 @@ function describeUnknown({ anchors, ledgers, problems }: AuditReport): string {
 }
 
 export function describeOutcome(report: AuditReport): Row[] {
-  const { outcome, problems, promises, holdings, unvouched } = report;
+  const { outcome, problems, promises, holdings, unvouched, ledgers, unnamedOrigins } = report;
   const first = problems[0];
   if (first === undefined && outcome === "proven") return [["proven", "all that was read holds together"]];
   if (first === undefined) {
@@ -141,6 +141,9 @@ export function describeOutcome(report: AuditReport): Row[] {
       ...unvouched.map(({ path, what }) => `${path}: ${what} is signed by a retired key and nothing else`),
       ...(open === 0 ? [] : [`not whether ${open} of ${promises.length} promises was kept`]),
       ...(uncovered === 0 ? [] : [`no anchor covers ${uncovered} of your receipts`]),
+      ...(unnamedOrigins.length === 0 || ledgers.some(({ published }) => published !== undefined)
+        ? []
+        : ["none of the ledgers that it anchors is one that your trust document names"]),
     ];
     const meaningRetired =
       "Whoever holds a retired key can still sign, and date it back. A later anchor or checkpoint, by a key in force, would settle it: the keys were just replaced, this copy is older, or what was later was taken away.";
@@ -171,7 +174,7 @@ function describeLedger(ledger: LedgerReport): Row[] {
   const read =
     entries === undefined
       ? "entries were not read: only the operator's token opens them (--token FILE)"
-      : `${entries} entries read${newestAt === undefined ? "" : `, the newest of ${newestAt}`}`;
+      : `${entries} entries read${newestAt ? `, the newest of ${newestAt}` : ""}`;
   const loose = recomputed > anchored ? `; under no anchor yet: from index ${anchored} on` : "";
   return [
     [label, origin],

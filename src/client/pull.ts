@@ -50,6 +50,8 @@ export interface PullReport {
   /** The newest anchor of the copy, and how many were added. */
   readonly newest: number | undefined;
   readonly anchorsAdded: number;
+  /** The ledgers that the newest anchors pin, and that the trust document does not name: they were not copied. */
+  readonly unnamedOrigins: readonly string[];
   /** How many objects were fetched. */
   readonly fetched: number;
   readonly problems: readonly Problem[];
@@ -82,6 +84,7 @@ export async function pull(options: PullOptions): Promise<PullReport> {
     ledgers: copies.map(copy => copy.report()),
     newest: anchors.newest,
     anchorsAdded: anchors.added,
+    unnamedOrigins: [...anchors.unnamed],
     fetched: anchors.added + copies.reduce((sum, { mirror }) => sum + mirror.fetched, 0),
     problems: findings.problems,
     problemCount: findings.count,
@@ -228,6 +231,7 @@ class AnchorCopy {
   readonly #findings: Findings;
   newest: number | undefined;
   added = 0;
+  readonly unnamed = new Set<string>();
 
   constructor(options: PullOptions, copies: readonly LedgerCopy[], findings: Findings) {
     this.#options = options;
@@ -245,6 +249,7 @@ class AnchorCopy {
       this.newest = epoch - 1;
       const own = await folder.read(formatAnchorPath(epoch - 1));
       prev = await openAnchor(decoder.decode(own), trust.anchorKeys);
+      for (const { origin } of prev.payload.ledgers) this.#find(origin);
     }
     const wrong = this.#findings.count;
     for (;;) {
@@ -310,7 +315,7 @@ class AnchorCopy {
   async #bringPinned({ payload }: Anchor, told: number | undefined, path: string): Promise<boolean> {
     const { epoch } = payload;
     for (const { origin, size } of payload.ledgers) {
-      const copy = this.#copies.find(({ ledger }) => ledger.origin === origin);
+      const copy = this.#find(origin);
       if (copy === undefined) continue;
       if (size <= copy.size) {
         await copy.mirror.copyEnd(size);
@@ -328,6 +333,13 @@ class AnchorCopy {
       );
     }
     return true;
+  }
+
+  /** The copy of a ledger, or undefined (and a note of it) for one that the trust document does not name. */
+  #find(origin: string): LedgerCopy | undefined {
+    const copy = this.#copies.find(({ ledger }) => ledger.origin === origin);
+    if (copy === undefined) this.unnamed.add(origin);
+    return copy;
   }
 
   /** The archive has told of anchors that it does not give. */

@@ -5,7 +5,7 @@ import { type CommonOptions, collect, examples, parseCount, type Run } from "../
 import { CopyFolder } from "../copyfolder.ts";
 import { readDisclosures } from "../disclosures.ts";
 import { openArchive, readText } from "../input.ts";
-import { describeFailure, Undecided } from "../outcome.ts";
+import { describeFailure, type Outcome, Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
 import {
   type Answer,
@@ -96,7 +96,8 @@ async function pullCommand(
       });
     }
     const joined = given.map(disclosures => index.join(disclosures));
-    return describePull(report, url, folder, source, archive.holdsEntries, joined);
+    const { holdsEntries } = archive;
+    return describePull({ report, address: url, folder, source, holdsEntries, joined });
   } finally {
     await copying.end();
     await indexing.end();
@@ -120,6 +121,62 @@ async function findCopyTrust(
   return own === undefined ? fetchTrust(platform, url) : openTrust(own, path, "given");
 }
 
+/** A pull that came to its end. */
+interface Pulled {
+  readonly report: PullReport;
+  readonly address: string;
+  readonly folder: string;
+  readonly source: TrustSource;
+  /** Whether entries were to be copied. */
+  readonly holdsEntries: boolean;
+  /** What came of each file of disclosures. */
+  readonly joined: readonly Joined[];
+}
+
+function describePull(pulled: Pulled): Answer {
+  const { report, address, folder, source, holdsEntries, joined } = pulled;
+  const { ledgers, newest, anchorsAdded, fetched, problems, problemCount, unnamedOrigins } = report;
+  const outcome = outcomeOf(pulled);
+  const next = `counterfoil audit ${folder}${holdsEntries ? "" : " --no-entries"}`;
+  return {
+    outcome,
+    rows: [
+      ...describeOutcome(pulled, outcome),
+      ...describeCopied(pulled),
+      ...describeJoined(joined),
+      ...unnamedOrigins
+        .slice(0, NAMED_MAX)
+        .map((origin): Row => ["note", `not copied, your trust document does not name it: ${origin}`]),
+      ...describeOthers(problems, problemCount),
+      ["archive", address],
+      ["trust", describeSource(source)],
+      ["next", `${next} tells whether it all holds together`],
+    ],
+    json: {
+      ...{ archive: address, folder, ledgers, newest, anchorsAdded, unnamedOrigins, fetched, problemCount },
+      problems: listProblems(problems),
+      disclosed: {
+        values: joined.reduce((sum, { values }) => sum + values, 0),
+        unknown: joined.flatMap(({ unknown }) => unknown),
+        faults: joined.flatMap(({ faults }) => faults.map(fault => describeFailure(fault))),
+      },
+      trust: { from: source.from, origin: source.origin },
+    },
+  };
+}
+
+/** A key that was replaced since the trust document is no contradiction; nor is an archive of other ledgers. */
+function outcomeOf({ report, joined }: Pulled): Outcome {
+  const { ledgers, problems, unnamedOrigins } = report;
+  const hasFaults = joined.some(({ faults }) => faults.length > 0);
+  if (problems.length === 0 && !hasFaults) {
+    const isOther = unnamedOrigins.length > 0 && ledgers.every(({ size }) => size === undefined);
+    return isOther ? "undecided" : "proven";
+  }
+  const isOpen = !hasFaults && problems.every(({ fault }) => isOpenCode(report, fault.code));
+  return isOpen ? "undecided" : "wrong";
+}
+
 /**
  * Whether a problem says nothing against anybody. Where there was no copy, and there is none now, somebody else may
  * have answered.
@@ -129,26 +186,24 @@ function isOpenCode({ ledgers, newest }: PullReport, code: FaultCode): boolean {
   return code === "unknown-key" || (!isKnown && (code === "malformed" || code === "too-large"));
 }
 
-function describePull(
-  report: PullReport,
-  address: string,
-  folder: string,
-  source: TrustSource,
-  holdsEntries: boolean,
-  joined: readonly Joined[],
-): Answer {
-  const { ledgers, newest, anchorsAdded, fetched, problems, problemCount } = report;
-  const [first] = problems;
-  const faults = joined.flatMap(one => one.faults);
-  const unknown = joined.flatMap(one => one.unknown);
-  const isWrong = problemCount > 0 || faults.length > 0;
-  // A key that was replaced since the trust document is no contradiction.
-  const isOpen = faults.length === 0 && problems.every(({ fault }) => isOpenCode(report, fault.code));
-  const outcome = !isWrong ? "proven" : isOpen ? "undecided" : "wrong";
-  const rows: Row[] = [
+/** What is wrong or stays open; else that nothing is. */
+function describeOutcome({ report, folder, joined }: Pulled, outcome: Outcome): Row[] {
+  const [first] = report.problems;
+  const faults = joined.flatMap(({ faults }) => faults).slice(0, NAMED_MAX);
+  const rows = [
     ...(first === undefined ? [] : describeFirst(outcome, first)),
-    ...faults.slice(0, NAMED_MAX).map((fault): Row => ["wrong", `${fault.code}: ${fault.message}`]),
-    ...(isWrong ? [] : [["copied", `all of it is in ${folder}, and each object was verified`] as const]),
+    ...faults.map((fault): Row => ["wrong", `${fault.code}: ${fault.message}`]),
+  ];
+  if (rows.length > 0) return rows;
+  return outcome === "proven"
+    ? [["copied", `all of it is in ${folder}, and each object was verified`]]
+    : [[outcome, "none of the ledgers that are anchored here is one that your trust document names"]];
+}
+
+function describeCopied({ report, holdsEntries }: Pulled): Row[] {
+  const { ledgers, newest, anchorsAdded, fetched } = report;
+  const without = "without entries: only the operator's token opens them (--token FILE)";
+  return [
     ["fetched", `${fetched} objects, ${anchorsAdded} of them anchors`],
     ["anchors", newest === undefined ? "none yet" : `up to epoch ${newest}`],
     ...ledgers.flatMap(({ name, origin, size, before, records }): Row[] => [
@@ -158,43 +213,17 @@ function describePull(
         `${size ?? "no"} entries, ${before ?? 0} of them were there before; ${records ?? 0} records in the database`,
       ],
     ]),
-    ...(holdsEntries
-      ? []
-      : [
-          [
-            "note",
-            "without entries: only the operator's token opens them (--token FILE); audit it with --no-entries",
-          ] as const,
-        ]),
+    ...(holdsEntries ? [] : [["note", `${without}; audit it with --no-entries`] as const]),
+  ];
+}
+
+function describeJoined(joined: readonly Joined[]): Row[] {
+  const unknown = joined.flatMap(one => one.unknown);
+  const missing = `disclosures of ${unknown.length} exchanges that are not in this copy`;
+  return [
     ...joined.map(({ values }): Row => ["disclosed", `${values} values fit the digests of their records`]),
     ...(unknown.length === 0
       ? []
-      : [
-          [
-            "note",
-            `disclosures of ${unknown.length} exchanges that are not in this copy: ${unknown.slice(0, NAMED_MAX).join(", ")}`,
-          ] as const,
-        ]),
-    ...describeOthers(problems, problemCount),
-    ["archive", address],
-    ["trust", describeSource(source)],
-    [
-      "next",
-      `counterfoil audit ${folder}${holdsEntries ? "" : " --no-entries"} tells whether it all holds together`,
-    ],
+      : [["note", `${missing}: ${unknown.slice(0, NAMED_MAX).join(", ")}`] as const]),
   ];
-  return {
-    outcome,
-    rows,
-    json: {
-      ...{ archive: address, folder, ledgers, newest, anchorsAdded, fetched, problemCount },
-      problems: listProblems(problems),
-      disclosed: {
-        values: joined.reduce((sum, { values }) => sum + values, 0),
-        unknown,
-        faults: faults.map(fault => describeFailure(fault)),
-      },
-      trust: { from: source.from, origin: source.origin },
-    },
-  };
 }

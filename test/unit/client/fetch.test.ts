@@ -257,6 +257,49 @@ describe("withReceipts, attacked", () => {
     expect(web.sent.map(({ url }) => url)).toEqual([URL_OF, URL_OF]);
   });
 
+  test("goes nowhere where a page may not see that it is led away, and takes nothing that it may not look into", async () => {
+    for (const [type, code] of [
+      ["opaqueredirect", "not-covered"],
+      ["opaque", "no-receipt"],
+    ]) {
+      web.onTheWay = () => Object.defineProperty(new Response(null), "type", { value: type });
+      const error = await failureOf(withReceipts(fetch, { trust })(URL_OF));
+      expect(error).toMatchObject({ name: "Undecided", code });
+    }
+  });
+
+  test("refuses the answer of another host, and one by another issuer", async () => {
+    const other = await fetch(URL_OF.replace("api.", "other."));
+    web.onTheWay = () => other.clone();
+    const error = await failureOf(withReceipts(fetch, { trust, fresh: false })(URL_OF));
+    expect(error).toMatchObject({
+      name: "Fault",
+      code: "mismatched",
+      message: expect.stringContaining("host"),
+    });
+    const others = { ...trust, issuer: "https://other.example.com" };
+    const strangers = withReceipts(fetch, { trust: others, prefix: PREFIX, fresh: false });
+    expect(await failureOf(strangers(URL_OF))).toMatchObject({ name: "Undecided", code: "wrong-origin" });
+  });
+
+  test("takes no body for the one on the wire because somebody says that it was decoded", async () => {
+    web.onTheWay = response => {
+      response.headers.set("content-encoding", "gzip");
+      return withBody(response, "other");
+    };
+    expect(await failureOf(withReceipts(fetch, { trust })(URL_OF))).toMatchObject(notCovered);
+  });
+
+  test("reports a stream that its reader has left as undecided", async () => {
+    const found = reports();
+    const response = await withReceipts(fetch, { trust, onReport: found.onReport })(`${ISSUER}/stream`);
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    await found.next();
+    expect(found.list).toMatchObject([{ outcome: "undecided", error: { code: "not-covered" } }]);
+  });
+
   test("follows a redirect when the call says so, and verifies where it has led", async () => {
     web.onTheWay = redirectTo("/v1/others");
     const response = await withReceipts(following, { trust })(URL_OF, { redirect: "follow" });

@@ -2,8 +2,9 @@
 // names the cause, and never a stack trace.
 import { beforeAll, describe, expect, test } from "vitest";
 import { Undecided } from "../../../src/client/outcome.ts";
-import { formatTrust } from "../../../src/receipt/trust.ts";
-import { createWorld, ISSUER, LEDGER, type World } from "../../world.ts";
+import { formatTrust, type Trust } from "../../../src/receipt/trust.ts";
+import { ED25519, makeNoteKey } from "../../../src/tlog/note.ts";
+import { createWorld, fixedKey, ISSUER, LEDGER, ORIGIN, type World } from "../../world.ts";
 import { copyOf, grow } from "./archives.ts";
 import { Desk } from "./desk.ts";
 import { OPERATOR_TOKEN, openEdge, type Send } from "./edge.ts";
@@ -168,6 +169,17 @@ describe("an address", () => {
   });
 });
 
+test("a pull for a trust document of other ledgers says so each time", async () => {
+  const desk = layOut();
+  const ledgers = [{ ...world.trust.ledgers[0]!, name: "other", origin: "other.example.com/audit/main" }];
+  desk.write("trust.json", formatTrust({ ...world.trust, ledgers }));
+  for (let i = 0; i < 2; i++) {
+    expect(await desk.run("pull", ISSUER, "new", ...TRUST)).toBe(2);
+    expect(desk.out).toMatch(/^undecided +none of the ledgers that are anchored here/);
+    expect(desk.out).toMatch(/^note +not copied, .*api\.example\.com\/audit\/main$/m);
+  }
+});
+
 test.each(Object.keys(INPUTS))("%s is no policy: what was asked is whether it is one", async input => {
   const desk = layOut();
   desk.write("FILE", INPUTS[input]!());
@@ -176,14 +188,49 @@ test.each(Object.keys(INPUTS))("%s is no policy: what was asked is whether it is
   expect(desk.out.length).toBeLessThan(2000);
 });
 
-test("a trust document of somebody else is undecided, and says whose it is", async () => {
-  const desk = layOut();
-  desk.write("other.json", formatTrust({ ...world.trust, issuer: "https://other.example.com" }));
-  for (const args of [
+describe("a trust document", () => {
+  const COMMANDS: readonly (readonly string[])[] = [
     ["verify", "receipt"],
+    ["verify", "proof"],
+    ["verify", "proof", "--anchor", "anchor"],
     ["proof", "receipt"],
-  ]) {
-    expect(await desk.run(...args, "--trust", "other.json")).toBe(2);
-    expect(desk.err).toContain("other.example.com");
-  }
+    ["disclose", "receipt", "--seed", "seed"],
+    ["fetch", `${ISSUER}/v1`],
+    ["audit", "copy"],
+    ["audit", ISSUER],
+    ["watch", "copy", "--state", "state"],
+    ["pull", ISSUER, "new"],
+  ];
+  const strangers = async (): Promise<Trust> => {
+    const { publicJwk, publicKey } = await fixedKey("stranger");
+    const keys = [makeNoteKey(ORIGIN, ED25519, publicKey)];
+    return {
+      ...world.trust,
+      ledgers: [{ name: LEDGER, origin: ORIGIN, keys }],
+      anchorKeys: [publicJwk],
+      receiptKeys: [publicJwk],
+    };
+  };
+  const TRUSTS: Readonly<Record<string, () => Promise<Trust>>> = {
+    "of other keys": strangers,
+    "of another issuer with other keys": async () => ({
+      ...(await strangers()),
+      issuer: "https://other.example.com",
+    }),
+    "of other ledgers": async () => ({
+      ...world.trust,
+      ledgers: [{ ...world.trust.ledgers[0]!, name: "other", origin: "other.example.com/audit/main" }],
+    }),
+    "of no ledger": async () => ({ ...world.trust, ledgers: [] }),
+    "of no key": async () => ({ ...world.trust, receiptKeys: [], anchorKeys: [] }),
+  };
+
+  describe.each(Object.keys(TRUSTS))("%s", name => {
+    test.each(COMMANDS)("leaves it undecided, and says why: %s %s", async (...words) => {
+      const desk = layOut();
+      desk.write("trust.json", formatTrust(await TRUSTS[name]!()));
+      const code = await desk.run(...words.filter(word => word !== undefined), ...TRUST);
+      expectCause(code, desk.err + desk.out, words[1]!);
+    });
+  });
 });
