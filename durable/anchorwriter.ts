@@ -2,10 +2,10 @@
 // enough entries are new. An attempt that fails is told, and made again after the interval.
 import { formatSpoolPrefix } from "../src/receipt/spool.ts";
 import type { AnchorStatus, Trouble } from "../src/receipt/status.ts";
-import { Fault } from "../src/tlog/fault.ts";
 import type { Alarm } from "./alarm.ts";
 import type { Anchorer } from "./anchor.ts";
 import type { SpoolStore } from "./spool.ts";
+import { describeTrouble } from "./trouble.ts";
 
 export interface AnchorWriterOptions {
   readonly anchorer: Anchorer;
@@ -65,10 +65,10 @@ export class AnchorWriter {
     try {
       await anchorer.anchor();
       const [worst] = anchorer.troubles;
-      this.#trouble = worst && describe(worst);
+      this.#trouble = worst && describeTrouble(worst);
       for (const trouble of anchorer.troubles) report("anchoring", trouble);
     } catch (error) {
-      this.#trouble = describe(error as Error);
+      this.#trouble = describeTrouble(error as Error);
       report(`anchoring after epoch ${anchorer.latest() ?? "none"}`, error);
     }
     // Not waited for: no ledger may hold up the anchors of the others.
@@ -82,8 +82,4 @@ export class AnchorWriter {
       if ((await spool.list(formatSpoolPrefix(name), 1)).length > 0) await wake(name);
     }
   }
-}
-
-function describe(error: Error): Trouble {
-  return { code: error instanceof Fault ? error.code : "unavailable", reason: error.message };
 }

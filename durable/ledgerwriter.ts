@@ -4,7 +4,7 @@
 import type { TrustedKey } from "../src/receipt/key.ts";
 import type { Placement } from "../src/receipt/placement.ts";
 import type { Control } from "../src/receipt/record.ts";
-import type { AnchorStatus, LedgerStatus } from "../src/receipt/status.ts";
+import type { AnchorStatus, LedgerStatus, Trouble } from "../src/receipt/status.ts";
 import type { TrustedLedger } from "../src/receipt/trust.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import type { Sha256 } from "../src/tlog/hash.ts";
@@ -19,6 +19,7 @@ import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
 import { Spool, type SpoolStore } from "./spool.ts";
 import type { Sql } from "./sql.ts";
+import { describeTrouble } from "./trouble.ts";
 
 /** The anchor writer, as a ledger sees it. */
 export interface AnchorPort {
@@ -77,6 +78,8 @@ export class LedgerWriter {
   #lookAt = 0;
   /** Whether an alarm is known to be set. */
   #armed = false;
+  /** Why the last records were not taken, if they were not. */
+  #trouble: Trouble | undefined;
 
   constructor(options: LedgerWriterOptions) {
     this.#options = options;
@@ -86,7 +89,7 @@ export class LedgerWriter {
       ...{ name, origin, keys: options.receiptKeys, now: options.now },
       ...{ store: options.spool, report: options.report },
       append: async records => {
-        const placements = await this.#ledger.append(records);
+        const placements = await this.#noting(this.#ledger.append(records));
         await options.sync();
         return placements;
       },
@@ -102,7 +105,7 @@ export class LedgerWriter {
   async append(records: readonly string[]): Promise<Placement[]> {
     // Before as well as after: whatever becomes durable here, an alarm is set that will publish it.
     await this.#arm();
-    const placements = await this.#ledger.append(records);
+    const placements = await this.#noting(this.#ledger.append(records));
     await this.#arm();
     return placements;
   }
@@ -110,7 +113,7 @@ export class LedgerWriter {
   /** As `Ledger.control`. */
   async control(control: Control): Promise<Placement> {
     await this.#arm();
-    const placement = await this.#ledger.control(control);
+    const placement = await this.#noting(this.#ledger.control(control));
     await this.#arm();
     return placement;
   }
@@ -130,7 +133,8 @@ export class LedgerWriter {
       size: store.head().frontier.size,
       published: store.published(),
       minimum: store.retention().minimum,
-      ...(halted && { halted: { code: halted.code, reason: halted.message } }),
+      ...(halted && { halted: describeTrouble(halted) }),
+      ...(this.#trouble && { trouble: this.#trouble }),
       alerts: listAlerts(store, this.#spool.state, alerts, now()),
     };
   }
@@ -194,6 +198,20 @@ export class LedgerWriter {
     // One that has halted takes nothing: what waits is only looked at, and now and then.
     if (this.#ledger.halted !== undefined) await this.#spool.look();
     else if (await this.#spool.drain()) this.#lookAt = 0;
+  }
+
+  /** Keeps in mind, and tells once, that records are not taken. */
+  async #noting<T>(append: Promise<T>): Promise<T> {
+    try {
+      const placed = await append;
+      this.#trouble = undefined;
+      return placed;
+    } catch (error) {
+      const { ledger, report } = this.#options;
+      if (this.#trouble === undefined) report(`ledger "${ledger.name}" takes no records`, error);
+      this.#trouble = describeTrouble(error as Error);
+      throw error;
+    }
   }
 
   async #arm(): Promise<void> {

@@ -14,6 +14,7 @@ import { formatSpoolPath, formatSpoolPrefix, REFUSED_FOLDER, SPOOL_FOLDER } from
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { leafHash } from "../src/tlog/hash.ts";
+import { describeTrouble } from "./trouble.ts";
 
 /** The part of an object store that a spool needs. */
 export interface SpoolStore {
@@ -102,7 +103,7 @@ export class Spool {
         await this.#enter(keys.slice(at, at + READS_AT_ONCE));
       }
     } catch (error) {
-      trouble = (error as Error).message;
+      trouble = describeTrouble(error as Error).reason;
       report(`draining the spool of ledger "${name}"`, error);
     }
     return this.look(trouble);

@@ -12,10 +12,11 @@ const HealthSchema = v.object({
   ledgers: v.array(
     v.object({
       name: v.string(),
-      state: v.picklist(["open", "halted", "unreachable"]),
+      state: v.picklist(["open", "halted", "failing", "unreachable"]),
       size: v.optional(v.number()),
       published: v.optional(v.number()),
       halted: v.optional(Trouble),
+      trouble: v.optional(Trouble),
       alerts: v.optional(v.array(Trouble)),
     }),
   ),
@@ -40,7 +41,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
     "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys)",
   "key-not-valid":
     "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
-  unavailable: "wait, or see to it that the archive can be reached: it is tried again by itself",
+  unavailable:
+    "wait, or see to it that the disk has room and the archive can be reached: it is tried again by itself",
 };
 
 /** What to do about each alert: records are taken, but a person should know. */
@@ -70,9 +72,7 @@ export async function examine(platform: Platform, prefix: string): Promise<Answe
   const health = await undecidedIfFaulty(`${prefix}health`, () =>
     readJson(HealthSchema, new TextDecoder().decode(body), "health"),
   );
-  const troubles = [...health.ledgers.map(({ halted }) => halted), health.anchors.trouble].filter(
-    t => t !== undefined,
-  );
+  const troubles = [...health.ledgers.map(causeOf), health.anchors.trouble].filter(t => t !== undefined);
   const isWell = [...health.ledgers, health.anchors].every(({ state }) => state === "open");
   return {
     outcome: isWell ? "proven" : "wrong",
@@ -95,14 +95,21 @@ function describeAlerts({ name, alerts = [] }: Health["ledgers"][number]): (read
   ]);
 }
 
+/** Why a ledger takes no records, if it does not. */
+function causeOf({ halted, trouble }: Health["ledgers"][number]): v.InferOutput<typeof Trouble> | undefined {
+  return halted ?? trouble;
+}
+
 function describeHealth({ ledgers, anchors }: Health): (readonly [string, string])[] {
   const { state, latest, trouble } = anchors;
   return [
-    ...ledgers.map(({ name, state, size, published, halted }) => {
+    ...ledgers.map(ledger => {
+      const { name, state, size, published } = ledger;
+      const cause = causeOf(ledger);
       const counts = size === undefined ? "" : `, ${size} entries, ${published} published`;
       return [
         `ledger ${name}`,
-        halted ? `${state} (${halted.code}): ${halted.reason}` : `${state}${counts}`,
+        cause ? `${state} (${cause.code}): ${cause.reason}` : `${state}${counts}`,
       ] as const;
     }),
     [

@@ -17,12 +17,15 @@ export interface Ledger {
 /** Why a record did not become durable: no answer within the bound, too much at once, or a refusal. */
 export type FailureCode = "unreachable" | "overloaded" | "refused";
 
-/** A record did not become durable within the bound, or was refused. Nothing may be released because of it. */
+/**
+ * A record did not become durable within the bound, or was refused. Nothing may be released because of it. Callers
+ * read its message, and it goes on record; what it was caused by is for the log, and may name files.
+ */
 export class LedgerFailure extends Error {
   readonly code: FailureCode;
 
-  constructor(code: FailureCode, reason: string) {
-    super(reason);
+  constructor(code: FailureCode, reason: string, options?: ErrorOptions) {
+    super(reason, options);
     this.name = "LedgerFailure";
     this.code = code;
   }
@@ -98,7 +101,7 @@ export class Batcher<Item, Answer> {
       const [answer] = await within(waitMs, this.#connect().append([item]));
       return answer!;
     } catch (error) {
-      throw new LedgerFailure("unreachable", `the ledger could not be reached: ${(error as Error).message}`);
+      throw new LedgerFailure("unreachable", "the ledger could not be reached", { cause: error });
     }
   }
 

@@ -113,7 +113,8 @@ async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response>
   const states = [...ledgers].map(async ([name, connect]) => {
     const status = await within(LEDGER_WAIT_MS, connect().status()).catch(() => undefined);
     if (status === undefined) return { name, ...unreachable };
-    return { name, state: status.halted === undefined ? "open" : "halted", ...status };
+    const { halted, trouble } = status;
+    return { name, state: halted ? "halted" : trouble ? "failing" : "open", ...status };
   });
   const anchors = anchorStatus().then(
     status => ({ state: status.trouble === undefined ? "open" : "failing", ...status }),

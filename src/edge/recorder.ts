@@ -106,6 +106,7 @@ export class Recorder {
     } catch (error) {
       if (!(error instanceof LedgerFailure)) throw error;
       way.failed = error.code;
+      reportCause(exchange, error);
       const spooled = this.#spool(exchange, record, context);
       way.last = spooled.catch(() => {});
       const { onFailure } = assuranceOf(exchange.route);
@@ -126,6 +127,7 @@ export class Recorder {
       await this.#append(exchange, record, context);
     } catch (error) {
       way.failed = error instanceof LedgerFailure ? error.code : "refused";
+      reportCause(exchange, error as Error);
       const spooled = this.#spool(exchange, record, context);
       await spooled.catch(async reason => {
         report(exchange, reason);
@@ -174,8 +176,8 @@ export class Recorder {
     try {
       await within(assuranceOf(exchange.route).waitMs, put);
     } catch (error) {
-      const { message } = error as Error;
-      throw new LedgerFailure("unreachable", `neither ledger nor spool could take the record: ${message}`);
+      const reason = "neither ledger nor spool could take the record";
+      throw new LedgerFailure("unreachable", reason, { cause: error });
     }
     // The ledger may be out of reach: then whatever reaches it next makes it look.
     context.waitUntil(this.#options.spool.wake(name).catch(() => {}));
@@ -244,6 +246,11 @@ export class Recorder {
   #ledgerOf({ route }: Exchange): string {
     return route?.ledger ?? this.#options.policy.ledgers[0]!.name;
   }
+}
+
+/** What has kept a ledger from taking a record. Callers are told only that it has not. */
+function reportCause({ jti }: Exchange, { cause }: Error): void {
+  if (cause !== undefined) console.error(`exchange ${jti}: the ledger could not be reached:`, cause);
 }
 
 function report(exchange: Exchange, reason: unknown): void {

@@ -8,7 +8,10 @@ export interface Database extends Sql {
 }
 
 /** What SQLite could not do; names the path. */
-export class SqliteError extends Error {}
+export class SqliteError extends Error {
+  /** What the system's errors have too: by it, nobody is told of a path but the log. */
+  readonly code = "SQLITE";
+}
 
 export interface SqliteOptions {
   /** What is deleted is overwritten as well: for what somebody may have a right to have erased. */

@@ -14,6 +14,8 @@ export interface LedgerStatus {
   readonly minimum?: number;
   /** Why it takes no records, if it does not. */
   readonly halted?: Trouble;
+  /** Why the last records could not be taken, if they could not: it is gone with the next that are. */
+  readonly trouble?: Trouble;
   /** What a person should know of, though records are taken. */
   readonly alerts: readonly Trouble[];
 }

@@ -141,6 +141,12 @@ async function pullAll(atLeast: string): Promise<readonly string[]> {
   return (await pullChecked(edge, index + 1)).entries;
 }
 
+/** What the edge says of itself, well or not. */
+async function readHealth() {
+  const { status, body } = await send(`${edge.url}/.well-known/audit/health`);
+  return { status, ...JSON.parse(body.toString()) };
+}
+
 describe.each(["down", "slow", "busy", "full"])("a ledger that is %s", fault => {
   let seen: Seen[];
   let entries: readonly string[];
@@ -149,6 +155,10 @@ describe.each(["down", "slow", "busy", "full"])("a ledger that is %s", fault => 
   beforeAll(async () => {
     await setFault(fault);
     seen = await load(fault);
+    if (fault === "full") {
+      const { status, ledgers } = await readHealth();
+      expect([status, ledgers[0].state]).toEqual([503, "failing"]);
+    }
     await setFault("none");
     // Nobody helps: the next request is an ordinary one, and the rest is waited for.
     const after = await eventually(async () => {
@@ -341,7 +351,7 @@ describe("a promise in a person's hands", () => {
     const broken = (await send(`${edge.url}/brief/hands/1`)).headers;
     const { record, header } = parsePromise(broken["audit-promise"] as string);
     const alert = await eventually(async () => {
-      const { ledgers } = JSON.parse((await read(edge, "health")).toString());
+      const { ledgers } = await readHealth();
       return ledgers[0].alerts?.find(({ code }: { code: string }) => code === "promise-broken");
     });
     expect(alert.reason).toContain(header.promise);

@@ -73,7 +73,13 @@ describe.runIf(canMount)("on a full disk", () => {
       const refused = await send(`${edge.url}${ITEM}refused`);
       expect([refused.status, refused.headers["content-type"]]).toEqual([503, "application/problem+json"]);
       expect(refused.headers["audit-receipt"]).toBeUndefined();
-      expect(refused.body.toString()).not.toContain("you asked for");
+      expect(refused.body.toString()).not.toMatch(/you asked for/);
+      // The state is told to everybody, and where the files of this machine lie to its log alone.
+      const health = await send(`${edge.url}/.well-known/audit/health`);
+      const [ledger] = JSON.parse(health.body.toString()).ledgers;
+      expect([health.status, ledger.state, ledger.trouble.code]).toEqual([503, "failing", "unavailable"]);
+      expect(`${refused.body}${health.body}`).not.toContain(disk);
+      expect(edge.output).toContain(`${join(disk, "state/ledgers/main.sqlite")}: database or disk is full`);
       const jti = JSON.parse(Buffer.from(receipt.split(".")[1]!, "base64url").toString()).jti;
       expect((await read(edge, `receipts/${jti}`)).toString()).toBe(receipt);
 

@@ -73,6 +73,16 @@ describe("the batcher", () => {
     expect(ledger.calls).toHaveLength(1);
   });
 
+  it("tells callers that the ledger could not be reached, and only the log what has failed there", async () => {
+    const { ledger, append } = setUp();
+    const failed = append("a");
+    const cause = new Error("/var/lib/counterfoil/ledgers/main.sqlite: database or disk is full");
+    ledger.calls[0]!.fail(cause);
+    await until(() => ledger.calls.length === 2);
+    ledger.calls[1]!.fail(cause);
+    await expect(failed).rejects.toMatchObject({ message: "the ledger could not be reached", cause });
+  });
+
   it("steps over a batch in flight that never comes back", async () => {
     const { ledger, append } = setUp();
     const lost = append("a");
