@@ -74,9 +74,11 @@ describe("the record of an exchange", () => {
   });
 
   it("has no member that the route makes private, and opens each of them with the seed", () => {
-    const { record, text, seed } = play({ private: ALL });
+    const { record, seed } = play({ private: ALL });
     expect([record.req, record.res, record.private]).toEqual([{}, {}, ALL]);
-    expect(text).not.toMatch(/alice|POST|201|sha-256=/);
+    // What is random has any three characters now and then.
+    const { _sd, jti, trace, ...told } = record;
+    expect(JSON.stringify(told)).not.toMatch(/alice|POST|201|sha-256=/);
     for (const [name, value] of [
       ["req.path", "/people/alice@example.com"],
       ["req.method", "POST"],
