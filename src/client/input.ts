@@ -9,7 +9,7 @@ import { Undecided } from "./outcome.ts";
 import type { Platform } from "./platform.ts";
 import { redeemPromise } from "./promise.ts";
 import { carriedReceipt } from "./proof.ts";
-import { defaultPrefix, isUrl, parseUrl, possiblePrefixes } from "./remote.ts";
+import { defaultPrefix, isUrl, parseUrl, possiblePrefixes, receiptUrl } from "./remote.ts";
 import { fetchTrust, openTrust, readNamedFile, readTrust, type TrustSource } from "./trust.ts";
 
 /** What a person has in hand: a file, standard input, or a receipt in place of the name of a file. */
@@ -82,7 +82,7 @@ export function prefixOf({ from, trust }: TrustSource): string {
 
 /** Where a verified receipt is given out again. */
 export function addressOf({ receipt }: Verdict, source: TrustSource): string {
-  return `${prefixOf(source)}receipts/${encodeURIComponent(receipt.entry.record.jti)}`;
+  return receiptUrl(prefixOf(source), receipt.entry.record.jti);
 }
 
 /** The address of an exchange's receipt: the one that was given, or the one that a receipt leads to. */
@@ -101,7 +101,7 @@ export async function findExchange(
   }
   const capture = await readCapture(await readInput(platform, input), nameInput(input));
   const { iss, jti } = recordOf(capture, input);
-  const address = `${await findPrefix(platform, api ?? iss)}receipts/${encodeURIComponent(jti)}`;
+  const address = receiptUrl(await findPrefix(platform, api ?? iss), jti);
   // A promise leads to its exchange, and there is no receipt yet that the proof must be about.
   return capture.promise === undefined ? { address, receipt: receiptOf(capture, input) } : { address };
 }

@@ -5,7 +5,7 @@ import { findLedger, type Trust } from "../receipt/trust.ts";
 import { requireReceipt } from "./capture.ts";
 import { Undecided } from "./outcome.ts";
 import type { Sender } from "./platform.ts";
-import { readUrl } from "./remote.ts";
+import { readUrl, receiptUrl } from "./remote.ts";
 
 /** How long to wait for the receipt, in seconds. */
 const RECEIPT_WAIT_S = 10;
@@ -25,7 +25,7 @@ export async function redeemPromise(
   const promise = parsePromise(text);
   await verifyPromise(promise, trust.receiptKeys);
   findLedger(trust, promise.header.origin);
-  const address = `${prefix}receipts/${encodeURIComponent(promise.record.jti)}`;
+  const address = receiptUrl(prefix, promise.record.jti);
   const answer = await readUrl(sender, address, { prefer: `wait=${RECEIPT_WAIT_S}` });
   if (answer.status !== 200) {
     throw new Undecided("the promise is genuine, and the record that it promises is not in the ledger yet", {

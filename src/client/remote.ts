@@ -49,6 +49,11 @@ export function defaultPrefix(url: URL): string {
   return url.origin + DEFAULT_PREFIX;
 }
 
+/** Where an edge gives out the newest receipt of an exchange. */
+export function receiptUrl(prefix: string, jti: string): string {
+  return `${prefix}receipts/${encodeURIComponent(jti)}`;
+}
+
 /**
  * Where the reserved prefix of a URL may be, likeliest first: the URL is that of an API, of the prefix
  * itself, or of the trust document below it.

@@ -12,7 +12,7 @@ import { Undecided, undecidedIfFaulty } from "./outcome.ts";
 import type { Sender } from "./platform.ts";
 import { redeemPromise } from "./promise.ts";
 import { type FetchedProof, fetchProof as fetchProofAt } from "./proof.ts";
-import { defaultPrefix, isUrl, parseUrl } from "./remote.ts";
+import { defaultPrefix, isUrl, parseUrl, receiptUrl } from "./remote.ts";
 import { findTraceId, readBody, seeExchange } from "./seen.ts";
 import { type Fetch, sendBy } from "./sender.ts";
 import { fetchTrust } from "./trust.ts";
@@ -195,7 +195,7 @@ export async function fetchProof(
 ): Promise<FetchedProof> {
   const text = requireText(receipt, "receipt");
   const { entry } = (await verifyTrusted({ receipt: text }, requireTrust(trust))).receipt;
-  const address = `${prefixOf(trust, options)}receipts/${encodeURIComponent(entry.record.jti)}`;
+  const address = receiptUrl(prefixOf(trust, options), entry.record.jti);
   return fetchProofAt(senderOf(options), address, text, trust, options.waitS ?? PROOF_WAIT_S);
 }
 
