@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { untilToldToEnd } from "../../../src/hosts/signals.ts";
 import { HOST } from "./exchanges.ts";
 import type { Subject } from "./turns.ts";
 
@@ -36,11 +37,18 @@ export async function onGround<T>(work: (ground: Ground) => Promise<T>): Promise
     kept.push(started);
     return started;
   };
-  try {
+  const prepare = async () => {
     const upstream = keep(startProcess(join(import.meta.dirname, "upstream.ts"))).child;
     const [port] = (await once(upstream, "message")) as [number];
     const load = keep(startProcess(join(import.meta.dirname, "load.ts"))).child;
-    return await work({ upstream: `http://${HOST}:${port}`, load, folder, keep });
+    return work({ upstream: `http://${HOST}:${port}`, load, folder, keep });
+  };
+  // In a terminal, Ctrl-C is not for all that was started.
+  const interrupted = untilToldToEnd().then(() => {
+    throw new Error("interrupted");
+  });
+  try {
+    return await Promise.race([prepare(), interrupted]);
   } finally {
     for (const { stop } of kept.reverse()) await stop();
   }
@@ -49,7 +57,7 @@ export async function onGround<T>(work: (ground: Ground) => Promise<T>): Promise
 /** A program of this repository as a process that ends when it is left alone. */
 export function startProcess(file: string): Stoppable & { child: ChildProcess } {
   const child = fork(file);
-  return { child, stop: async () => child.disconnect() };
+  return { child, stop: async () => void (child.connected && child.disconnect()) };
 }
 
 /** What a command says of its version; undefined when it does not run. */
