@@ -2,7 +2,7 @@
 // operator's token. Whatever is kept in a folder is made once, is whole or not there at all, and can be
 // read by its owner alone; two processes that start at once end up with the same keys.
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, readFile, unlink } from "node:fs/promises";
+import { link, mkdir, readFile, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { importSigningKey } from "../receipt/key.ts";
@@ -90,9 +90,12 @@ export async function readOrMake(path: string, make: () => Promise<string>): Pro
   return readFile(path, "utf8");
 }
 
-/** The text of a file, or undefined when there is none. */
+/** The text of a file, or undefined when there is none. @throws Error for one that is not its owner's alone. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
+    if (((await stat(path)).mode & 0o077) !== 0) {
+      throw new Error(`${path} can be read by others than its owner: chmod go= ${path}`);
+    }
     return await readFile(path, "utf8");
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;

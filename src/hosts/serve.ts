@@ -15,6 +15,8 @@ export async function serve(
   settings: EdgeSettings,
   ready: (address: EdgeAddress) => Promise<void>,
 ): Promise<void> {
+  // Whatever it makes is for its owner alone, what SQLite makes too.
+  process.umask(0o077);
   const runtime = await loadRuntime();
   const edge = await begin(settings, runtime).catch((error: Error) => {
     throw new Undecided("the edge cannot begin", { found: error.message });

@@ -50,7 +50,7 @@ export async function openState(path: string): Promise<State> {
   try {
     const adoption = await adoptStorage(root);
     const folders = ["ledgers", "vaults", "archive", "anchors"].map(name => join(root, name));
-    for (const folder of folders) await makeFolder(folder);
+    for (const folder of folders) await makeOwnFolder(folder);
     const [ledgers, vaults, archive, anchors] = folders as [string, string, string, string];
     const databases = new Map<string, Database>();
     const open = (file: string, options?: SqliteOptions) => {
@@ -99,10 +99,7 @@ export async function openWorkerdState(path: string): Promise<string> {
  * @throws Error that names the folder, when another process has it, or others could write to it.
  */
 export async function lockState(path: string): Promise<StateLock> {
-  await makeFolder(path);
-  if ((statSync(path).mode & 0o022) !== 0) {
-    throw new Error(`${path} can be written to by others than its owner: chmod go-w ${path}`);
-  }
+  await makeOwnFolder(path);
   const file = join(path, "lock.sqlite");
   const database = takeLock(file, path);
   // By its path: to open it here and close it again would drop the lock (POSIX record locks are of the process).
@@ -114,6 +111,13 @@ export async function lockState(path: string): Promise<StateLock> {
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** Makes a folder, if there is none. @throws Error for one that others could write to. */
+async function makeOwnFolder(path: string): Promise<void> {
+  await makeFolder(path);
+  if ((statSync(path).mode & 0o022) === 0) return;
+  throw new Error(`${path} can be written to by others than its owner: chmod go-w ${path}`);
 }
 
 /** The locks of this process: a connection that nothing refers to would be collected, and its lock with it. */

@@ -3,7 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { request } from "node:https";
 import { connect } from "node:net";
@@ -100,6 +100,9 @@ describe.each(RUNTIMES)("counterfoil serve on %s", runtime => {
     });
     expect(kept.fields).toMatchObject({ client_address: "127.0.0.1", query: "who=me" });
 
+    const files = await readdir(state, { recursive: true });
+    const modes = await Promise.all(files.map(async name => (await stat(join(state, name))).mode & 0o077));
+    expect(new Set(modes)).toEqual(new Set([0]));
     await expect(startServe({ runtime, config, state, port: 0 })).rejects.toThrow(
       `another process has the state folder ${state}`,
     );

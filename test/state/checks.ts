@@ -306,5 +306,9 @@ export const CHECKS: Readonly<Record<string, (scratch: string) => void | Promise
     mkdirSync(join(scratch, "state"), { mode: 0o700 });
     assert.equal(spawnSync("chmod", ["777", join(scratch, "state")]).status, 0);
     await assert.rejects(openState(join(scratch, "state")), /can be written to by others .*chmod go-w/);
+    assert.equal(spawnSync("chmod", ["700", join(scratch, "state")]).status, 0);
+    (await openState(join(scratch, "state"))).close();
+    assert.equal(spawnSync("chmod", ["770", join(scratch, "state/vaults")]).status, 0);
+    await assert.rejects(openState(join(scratch, "state")), /vaults can be written to by others/);
   },
 };

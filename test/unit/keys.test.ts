@@ -1,5 +1,5 @@
 // The key set of a state folder: made once, whole or not there, never replaced.
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -49,6 +49,15 @@ test.each([
 ])("a file %s is refused by its name", async (_what, text) => {
   const folder = await makeFolder();
   const path = join(folder, "secrets.json");
-  await writeFile(path, text);
+  await writeFile(path, text, { mode: 0o600 });
   await expect(openKeySet(folder)).rejects.toThrow(path);
+});
+
+test.each(["secrets.json", "operator-token"])("%s is refused while others may read it", async name => {
+  const folder = await makeFolder();
+  const keys = await openKeySet(folder);
+  await chmod(join(folder, name), 0o640);
+  await expect(openKeySet(folder)).rejects.toThrow(`${name} can be read by others than its owner: chmod go=`);
+  await chmod(join(folder, name), 0o600);
+  expect(await openKeySet(folder)).toEqual(keys);
 });

@@ -199,7 +199,7 @@ describe("keys rotate", () => {
     const rotate = () => run(desk, folder, "rotate", "anchor", "--state", folder);
     expect((await rotate()).json.message).toContain("no anchor key to replace");
     expect((await run(desk, folder, "list", "--state", folder)).json.message).toContain("has no keys");
-    await writeFile(join(folder, "secrets.json"), '{"ANCHOR_KEY": 3}');
+    await writeFile(join(folder, "secrets.json"), '{"ANCHOR_KEY": 3}', { mode: 0o600 });
     expect((await rotate()).json.message).toContain("does not hold keys");
   });
 });
