@@ -11,13 +11,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type Edge, isListening, startEdge } from "../test/e2e/edge.ts";
 import { startUpstream } from "../test/e2e/upstream.ts";
 import { writeStartConfig } from "./edges.ts";
 import { answer, ask, checkHeld, ITEM, type Known, newKnown, STREAM, withPatience } from "./held.ts";
-import type { RuntimeName } from "./runtimes.ts";
+import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
 
 export interface KillOptions {
   readonly runtime: "workerd" | RuntimeName;
@@ -169,7 +168,7 @@ export function makeRandom(seed: number): (below: number) => number {
   };
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       runtime: { type: "string", default: "workerd" },
@@ -182,6 +181,10 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   console.log(`seed ${seed}`);
   const rounds = Number(values.rounds);
   const checkEvery = Number(values["check-every"]);
-  const runtime = values.runtime as KillOptions["runtime"];
+  const runtime = (["workerd", ...RUNTIMES] as const).find(name => name === values.runtime);
+  if (runtime === undefined) {
+    console.error(`--runtime: expected workerd, ${RUNTIMES.join(", ")}, found "${values.runtime}"`);
+    process.exit(2);
+  }
   console.log(await killRounds({ runtime, rounds, seed, checkEvery, log: console.log }));
 }

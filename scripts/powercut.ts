@@ -15,8 +15,8 @@ import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { untilToldToEnd } from "../src/hosts/signals.ts";
 import { type Reached, read } from "../test/e2e/copy.ts";
 import { startUpstream } from "../test/e2e/upstream.ts";
 import { Disk, type Fate } from "../test/powercut/disk.ts";
@@ -345,7 +345,7 @@ async function childOf(pid: number): Promise<number> {
   return Number(children[0]);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       runtime: { type: "string", default: "node" },
@@ -364,6 +364,8 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
     console.error(missing);
     process.exit(2);
   }
+  // What it has started is in a group of its own, and ends with this process only.
+  untilToldToEnd().then(() => process.exit(130));
   console.log(`seed ${values.seed}`);
   const [rounds, cuts, answers, seed] = [values.rounds, values.cuts, values.answers, values.seed].map(
     Number,

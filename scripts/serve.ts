@@ -46,7 +46,12 @@ export async function startServe(options: ServeOptions): Promise<Served> {
     // A group of its own: Ctrl-C in a terminal is for the process that has started it, which then ends it.
     { stdio: ["ignore", "pipe", "pipe"], detached: true, env: { ...env, DENO_NO_UPDATE_CHECK: "1" } },
   );
-  const ended = once(child, "exit").then(([code, signal]) => (signal as string) ?? `exit code ${code}`);
+  // Nor does it outlive whoever has started it and leaves without ending it.
+  const kill = () => void process.kill(-child.pid!, "SIGKILL");
+  process.once("exit", kill);
+  const ended = once(child, "exit")
+    .finally(() => process.off("exit", kill))
+    .then(([code, signal]) => (signal as string) ?? `exit code ${code}`);
   const output = collect(child);
   const url = await Promise.race([output.url, ended.then(() => undefined)]);
   if (url === undefined) throw new Error(output.text().trim());
