@@ -18,7 +18,7 @@ import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { equalBytes, extend, type Hash } from "../src/tlog/tree.ts";
 import type { Sql } from "./sql.ts";
-import { type Head, type Place, Store } from "./store.ts";
+import { type Head, type NewEntry, nameOf, type Place, Store } from "./store.ts";
 
 /** What the ledger's control records tell of: the keys that sign for it, and the policy in force. */
 export interface Identity {
@@ -228,8 +228,7 @@ export class Ledger {
     const { placed, after } = this.store.transaction(() => {
       const batch = new Batch(before, this.#options, this.store);
       batch.tellChanges();
-      const placed = records.map(record => batch.place(record));
-      return { placed, after: batch.close() };
+      return { placed: batch.place(records), after: batch.close() };
     });
     this.#head = after;
     return placed;
@@ -270,12 +269,30 @@ export class Ledger {
   }
 }
 
-/** The records of one transaction on their way into the store. */
+type Refusal = Extract<Placement, { readonly refused: unknown }>;
+
+/** A record that may be placed, and the name that it has only once. */
+interface Named {
+  readonly text: string;
+  readonly jti: string;
+  readonly step: string;
+}
+
+function isNamed(judged: Named | Refusal): judged is Named {
+  return "jti" in judged;
+}
+
+/**
+ * The records of one transaction on their way into the store. They are placed in memory and written together:
+ * a statement costs more than the rows that it is about.
+ */
 class Batch {
   readonly #before: Head;
   readonly #options: LedgerOptions;
   readonly #store: Store;
-  readonly #leaves: Hash[] = [];
+  readonly #added: NewEntry[] = [];
+  /** Where records of these names are, by `nameOf`: in storage, or here. */
+  #places = new Map<string, Place>();
   readonly #now: number;
   readonly #at: number;
   #chain: Hash;
@@ -289,28 +306,19 @@ class Batch {
     this.#at = Math.max(before.at, this.#now);
   }
 
-  place(text: string): Placed {
-    let jti: string;
-    let step: string;
-    try {
-      const record = parseRecord(text);
-      jti = record.jti;
-      step = formatStep(record);
-    } catch (error) {
-      return { refused: "malformed", reason: (error as Error).message };
-    }
-    const known = this.#store.findPlace(jti, step);
-    if (known !== undefined) {
-      const entry = this.#store.entries(known.index, known.index + 1)[0];
-      return entry === undefined ? { archived: known } : answerAgain(known.index, entry.text, text);
-    }
-    return this.#checkAge(jti) ?? this.#add(text, jti, step);
+  /** Places records, JSON texts, in their order. */
+  place(texts: readonly string[]): Placed[] {
+    const judged = texts.map(text => this.#judge(text));
+    this.#places = this.#store.findNamed(judged.filter(isNamed));
+    return judged.map(each => (isNamed(each) ? this.#place(each) : each));
   }
 
-  /** Extends the tree by the leaves placed and moves the stored head. */
+  /** Writes what was placed, extends the tree by it and moves the stored head. */
   close(): Head {
-    if (this.#leaves.length === 0) return this.#before;
-    const frontier = extend(this.#before.frontier, this.#leaves, (level, n, hash) =>
+    if (this.#added.length === 0) return this.#before;
+    this.#store.addEntries(this.#added);
+    const leaves = this.#added.map(({ leaf }) => leaf);
+    const frontier = extend(this.#before.frontier, leaves, (level, n, hash) =>
       this.#store.addNode(level, n, hash),
     );
     const after = { frontier, chain: this.#chain, at: this.#at };
@@ -318,8 +326,31 @@ class Batch {
     return after;
   }
 
-  #add(text: string, jti: string, step: string): Placement {
-    const index = this.#before.frontier.size + this.#leaves.length;
+  /** Reads a record as far as its name, or refuses it. */
+  #judge(text: string): Named | Refusal {
+    try {
+      const record = parseRecord(text);
+      const { jti } = record;
+      if (timeOfJti(jti) !== undefined) return { text, jti, step: formatStep(record) };
+      return { refused: "malformed", reason: `record: jti: expected a lower-case UUIDv7, found "${jti}"` };
+    } catch (error) {
+      return { refused: "malformed", reason: (error as Error).message };
+    }
+  }
+
+  #place(record: Named): Placed {
+    const known = this.#places.get(nameOf(record));
+    if (known !== undefined) {
+      const { index } = known;
+      const entry =
+        this.#added[index - this.#before.frontier.size] ?? this.#store.entries(index, index + 1)[0];
+      return entry === undefined ? { archived: known } : answerAgain(index, entry.text, record.text);
+    }
+    return this.#checkAge(record.jti) ?? this.#add(record);
+  }
+
+  #add({ text, jti, step }: Named): Placement {
+    const index = this.#before.frontier.size + this.#added.length;
     const header = formatHeader({
       alg: "Ed25519",
       kid: this.#options.identity.receipt,
@@ -331,18 +362,15 @@ class Batch {
     });
     const entry = formatEntry(header, text);
     const leaf = entryHash(entry, this.#options.sha256);
-    this.#store.addEntry({ index, text: entry, leaf }, jti, step);
-    this.#leaves.push(leaf);
+    this.#added.push({ index, text: entry, leaf, jti, step });
+    this.#places.set(nameOf({ jti, step }), { index, leaf });
     this.#chain = leaf;
     return { index, header };
   }
 
-  /** A refusal for a record that may have been here before its place was let go, or cannot be judged. */
+  /** A refusal for a record that may have been here before its place was let go. */
   #checkAge(jti: string): Placement | undefined {
-    const began = timeOfJti(jti);
-    if (began === undefined) {
-      return { refused: "malformed", reason: `record: jti: expected a lower-case UUIDv7, found "${jti}"` };
-    }
+    const began = timeOfJti(jti)!;
     if (began > this.#at + JTI_AHEAD_MS) {
       return {
         refused: "malformed",
@@ -398,7 +426,7 @@ class Batch {
   #tell(control: Control): void {
     const { issuer, random } = this.#options;
     const jti = makeJti(this.#at, random(16));
-    this.#add(formatControl(issuer, jti, this.#at, control), jti, "control");
+    this.#add({ text: formatControl(issuer, jti, this.#at, control), jti, step: "control" });
   }
 }
 

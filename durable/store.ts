@@ -16,7 +16,7 @@ import { FINAL_STAGES, isFinal } from "../src/receipt/record.ts";
 import { decodeBase64url } from "../src/tlog/base64.ts";
 import { TILE_WIDTH, type Tile } from "../src/tlog/tile.ts";
 import { emptyFrontier, type Frontier, HASH_BYTES, type Hash, makeFrontier } from "../src/tlog/tree.ts";
-import type { Sql, SqlRow } from "./sql.ts";
+import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 
 /** Everything that an append needs to know of the ledger. */
 export interface Head {
@@ -31,6 +31,20 @@ export interface StoredEntry {
   readonly index: number;
   readonly text: string;
   readonly leaf: Hash;
+}
+
+/** What an exchange has one record of: its id and the step. */
+export interface Name {
+  readonly jti: string;
+  readonly step: string;
+}
+
+/** An entry that comes into the ledger, with the name of its record. */
+export type NewEntry = StoredEntry & Name;
+
+/** A name in one text. */
+export function nameOf({ jti, step }: Name): string {
+  return `${jti} ${step}`;
 }
 
 /** Where an entry is, and by which hash it is known. */
@@ -72,6 +86,9 @@ export interface Retention {
   /** The time of a newest entry, in ms of Unix time, from which on to look again. */
   readonly dueAt: number;
 }
+
+/** How many rows go into one statement: Durable Objects take a hundred values in one, and a place has four. */
+const STATEMENT_ROWS_MAX = 25;
 
 /** How many rows of a table one pass of `prune` lets go, so that no transaction grows without bound. */
 const PRUNE_ROWS_MAX = 10_000;
@@ -116,14 +133,10 @@ export class Store {
    * @throws Error when it has not: another instance of this object has written, or storage was put back.
    */
   moveHead(from: Head, head: Head): void {
-    const frontier = new Uint8Array(head.frontier.hashes.length * HASH_BYTES);
-    head.frontier.hashes.forEach((hash, i) => {
-      frontier.set(hash, i * HASH_BYTES);
-    });
     const moved = this.#sql.all(
       "UPDATE head SET size = ?, frontier = ?, chain = ?, at = ? WHERE size = ? AND chain = ? RETURNING size",
       head.frontier.size,
-      frontier,
+      joinHashes(head.frontier.hashes),
       head.chain,
       head.at,
       from.frontier.size,
@@ -188,24 +201,35 @@ export class Store {
     this.#sql.all("UPDATE retention SET deleted = ?", deleted);
   }
 
-  addEntry(entry: StoredEntry, jti: string, step: string): void {
-    this.#sql.all("INSERT INTO entry VALUES (?, ?, ?)", entry.index, entry.text, entry.leaf);
-    this.#sql.all("INSERT INTO place VALUES (?, ?, ?, ?)", jti, step, entry.index, entry.leaf);
-    this.#followExchange(jti, step);
+  /** Adds entries with their places, and keeps track of what has begun and not ended. */
+  addEntries(entries: readonly NewEntry[]): void {
+    for (const some of slices(entries)) {
+      const values = some.map(({ index, text, leaf }) => [index, text, leaf]);
+      this.#sql.all(`INSERT INTO entry ${formatRows(values)}`, ...values.flat());
+      const places = some.map(({ jti, step, index, leaf }) => [jti, step, index, leaf]);
+      this.#sql.all(`INSERT INTO place ${formatRows(places)}`, ...places.flat());
+    }
+    for (const { jti, step } of entries)
+      if (step === "received" || step === "started") this.#begin(jti, step);
+    this.#end(entries.filter(({ step }) => isFinal(step)).map(({ jti }) => jti));
   }
 
-  /** Keeps track of what has begun and not ended. Records may come in another order than they were made in. */
-  #followExchange(jti: string, step: string): void {
-    if (step === "received" || step === "started") {
-      const isLate = this.#sql.all(
-        `SELECT 1 FROM place WHERE jti = ? AND stage IN (${step === "received" ? "'started', " : ""}${FINAL})`,
-        jti,
-      );
-      if (isLate.length > 0) return;
-      this.#sql.all("INSERT INTO open VALUES (?, ?)", step, jti);
-      if (step === "started") this.#sql.all("DELETE FROM open WHERE stage = 'received' AND jti = ?", jti);
-    } else if (isFinal(step)) {
-      this.#sql.all("DELETE FROM open WHERE stage IN ('received', 'started') AND jti = ?", jti);
+  /** An exchange has begun, unless it has got further already: records may come in another order than they were made in. */
+  #begin(jti: string, step: "received" | "started"): void {
+    const isLate = this.#sql.all(
+      `SELECT 1 FROM place WHERE jti = ? AND stage IN (${step === "received" ? "'started', " : ""}${FINAL})`,
+      jti,
+    );
+    if (isLate.length > 0) return;
+    this.#sql.all("INSERT INTO open VALUES (?, ?)", step, jti);
+    if (step === "started") this.#sql.all("DELETE FROM open WHERE stage = 'received' AND jti = ?", jti);
+  }
+
+  /** Exchanges have ended. */
+  #end(jtis: readonly string[]): void {
+    for (const some of slices(jtis)) {
+      const these = some.map(() => "?").join(", ");
+      this.#sql.all(`DELETE FROM open WHERE stage IN ('received', 'started') AND jti IN (${these})`, ...some);
     }
   }
 
@@ -225,11 +249,21 @@ export class Store {
     this.#sql.all("INSERT INTO node VALUES (?, ?, ?)", level, n, hash);
   }
 
-  /** The place of one step of one exchange. */
-  findPlace(jti: string, step: string): Place | undefined {
-    return this.#sql
-      .all("SELECT idx, leaf FROM place WHERE jti = ? AND stage = ?", jti, step)
-      .map(readPlace)[0];
+  /** The places that names have already, by `nameOf`. */
+  findNamed(names: readonly Name[]): Map<string, Place> {
+    const places = new Map<string, Place>();
+    for (const some of slices(names)) {
+      const values = some.map(({ jti, step }) => [jti, step]);
+      const rows = this.#sql.all(
+        `WITH name (jti, stage) AS (${formatRows(values)})
+         SELECT jti, stage, idx, leaf FROM name CROSS JOIN place USING (jti, stage)`,
+        ...values.flat(),
+      );
+      for (const row of rows) {
+        places.set(nameOf({ jti: row.jti as string, step: row.stage as string }), readPlace(row));
+      }
+    }
+    return places;
   }
 
   /**
@@ -347,12 +381,31 @@ function endOf(level: Tile["level"], n: number): number {
   return (n + 1) * TILE_WIDTH ** (level === "entries" ? 1 : level + 1);
 }
 
+/** Items in as many at a time as go into one statement. */
+function* slices<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += STATEMENT_ROWS_MAX)
+    yield items.slice(at, at + STATEMENT_ROWS_MAX);
+}
+
+/** Rows of values to be bound, as SQL. */
+function formatRows(rows: readonly (readonly SqlValue[])[]): string {
+  return `VALUES ${rows.map(row => `(${row.map(() => "?").join(", ")})`).join(", ")}`;
+}
+
 function readEntry(row: SqlRow): StoredEntry {
   return { index: row.idx as number, text: row.text as string, leaf: row.leaf as Uint8Array };
 }
 
 function readPlace(row: SqlRow): Place {
   return { index: row.idx as number, leaf: row.leaf as Uint8Array };
+}
+
+function joinHashes(hashes: readonly Hash[]): Uint8Array {
+  const bytes = new Uint8Array(hashes.length * HASH_BYTES);
+  hashes.forEach((hash, i) => {
+    bytes.set(hash, i * HASH_BYTES);
+  });
+  return bytes;
 }
 
 function splitHashes(bytes: Uint8Array): Hash[] {

@@ -61,8 +61,8 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
       { file: "durable/ledger.ts", find: "if (known !== undefined) {", put: "if (known === null) {" },
       {
         file: "durable/store.ts",
-        find: "INSERT INTO place VALUES",
-        put: "INSERT OR REPLACE INTO place VALUES",
+        find: "INSERT INTO place ${",
+        put: "INSERT OR REPLACE INTO place ${",
       },
     ],
     profile: TROUBLE,
@@ -291,7 +291,8 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
         put: "if (required && cosigners === null) {",
       },
     ],
-    profile: ANCHORING,
+    // Only a third of the runs require one, so it had better misbehave there.
+    profile: { ...ANCHORING, witness: 0.9 },
   },
   "the keys before, for what a ledger that starts finds published": {
     changes: [
