@@ -13,3 +13,17 @@ export interface Sql {
    */
   transaction<T>(work: () => T): T;
 }
+
+/** How many rows go into one statement: Durable Objects take a hundred values in one, and no table here has more than four. */
+const STATEMENT_ROWS_MAX = 25;
+
+/** Items in as many at a time as go into one statement: it costs more than the rows that it is about. */
+export function* slices<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += STATEMENT_ROWS_MAX)
+    yield items.slice(at, at + STATEMENT_ROWS_MAX);
+}
+
+/** Rows of values to be bound, as SQL. */
+export function formatRows(rows: readonly (readonly SqlValue[])[]): string {
+  return `VALUES ${rows.map(row => `(${row.map(() => "?").join(", ")})`).join(", ")}`;
+}

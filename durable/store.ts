@@ -16,7 +16,7 @@ import { FINAL_STAGES, isFinal } from "../src/receipt/record.ts";
 import { decodeBase64url } from "../src/tlog/base64.ts";
 import { TILE_WIDTH, type Tile } from "../src/tlog/tile.ts";
 import { emptyFrontier, type Frontier, HASH_BYTES, type Hash, makeFrontier } from "../src/tlog/tree.ts";
-import type { Sql, SqlRow, SqlValue } from "./sql.ts";
+import { formatRows, type Sql, type SqlRow, slices } from "./sql.ts";
 
 /** Everything that an append needs to know of the ledger. */
 export interface Head {
@@ -86,9 +86,6 @@ export interface Retention {
   /** The time of a newest entry, in ms of Unix time, from which on to look again. */
   readonly dueAt: number;
 }
-
-/** How many rows go into one statement: Durable Objects take a hundred values in one, and a place has four. */
-const STATEMENT_ROWS_MAX = 25;
 
 /** How many rows of a table one pass of `prune` lets go, so that no transaction grows without bound. */
 const PRUNE_ROWS_MAX = 10_000;
@@ -379,17 +376,6 @@ export class Store {
 /** The size of the tree in which a tile becomes full. */
 function endOf(level: Tile["level"], n: number): number {
   return (n + 1) * TILE_WIDTH ** (level === "entries" ? 1 : level + 1);
-}
-
-/** Items in as many at a time as go into one statement. */
-function* slices<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let at = 0; at < items.length; at += STATEMENT_ROWS_MAX)
-    yield items.slice(at, at + STATEMENT_ROWS_MAX);
-}
-
-/** Rows of values to be bound, as SQL. */
-function formatRows(rows: readonly (readonly SqlValue[])[]): string {
-  return `VALUES ${rows.map(row => `(${row.map(() => "?").join(", ")})`).join(", ")}`;
 }
 
 function readEntry(row: SqlRow): StoredEntry {

@@ -3,7 +3,7 @@
 // it is erased. An erased exchange stays known as erased, so a late copy of its values is not taken again.
 import { firstJti } from "../src/receipt/jti.ts";
 import type { Opening, Page, Search } from "../src/receipt/opening.ts";
-import type { Sql, SqlRow } from "./sql.ts";
+import { formatRows, type Sql, type SqlRow, slices } from "./sql.ts";
 
 /** The most exchanges on one page, and the most that one search in a field without an index looks at. */
 export const PAGE_OPENINGS_MAX = 100;
@@ -23,7 +23,7 @@ const LAST_JTI = "g";
 const KNOWN = (fields: string) => `(SELECT count(*) FROM json_each(${fields}) WHERE type <> 'null')`;
 
 /** An exchange is kept when it comes, and again when it ends if more of its private fields have a value by then. */
-const KEEP = `INSERT INTO opening VALUES (?, ?, ?) ON CONFLICT (jti) DO UPDATE SET fields = excluded.fields
+const KEEP = `ON CONFLICT (jti) DO UPDATE SET fields = excluded.fields
   WHERE opening.seed = excluded.seed AND ${KNOWN("excluded.fields")} > ${KNOWN("opening.fields")}`;
 
 export class Vault {
@@ -51,8 +51,9 @@ export class Vault {
       throw new RangeError(`vault: ${openings.length} openings in one call, at most ${KEEP_OPENINGS_MAX}`);
     }
     this.#sql.transaction(() => {
-      for (const { jti, seed, fields } of openings) {
-        this.#sql.all(KEEP, jti, seed, JSON.stringify(fields));
+      for (const some of slices(openings)) {
+        const rows = some.map(({ jti, seed, fields }) => [jti, seed, JSON.stringify(fields)]);
+        this.#sql.all(`INSERT INTO opening ${formatRows(rows)} ${KEEP}`, ...rows.flat());
       }
     });
   }
