@@ -48,11 +48,17 @@ const BATCH_SHARE = 0.4;
 /** How long a batch waits for the one in flight before it goes by itself, in ms. */
 const TURN_WAIT_MS = 250;
 
+/**
+ * For how long a batch of several gathers more before it goes, in ms: where there are several there are more, and what
+ * a batch costs (its call, its transaction, its wait for the disk) is shared by all who are in it.
+ */
+const GATHER_MS = 3;
+
 const BATCH_ITEMS_MAX = 500;
 
 /**
  * Batches the appends of one isolate: requests that arrive while an append is in flight go together in the
- * next one. The platform ties a promise and a timer to the request that made it, and a request can be
+ * next one, and give others a moment to join them; one that is alone goes at once. The platform ties a promise and a timer to the request that made it, and a request can be
  * cancelled at any moment; so every request waits only for promises and timers of its own, a batch is sent
  * by its first request under `waitUntil`, others hand it nothing but their resolvers, and whatever a
  * cancelled request leaves behind is stepped over after a bounded wait.
@@ -107,6 +113,7 @@ export class Batcher<Item, Answer> {
 
   async #send(batch: Follower<Item, Answer>[]): Promise<void> {
     if (this.#inFlight !== undefined) await this.#turn();
+    if (batch.length > 1) await new Promise(resolve => setTimeout(resolve, GATHER_MS));
     // Others may have joined while this batch waited for its turn; from here on it is closed.
     if (this.#gathering === batch) this.#gathering = undefined;
     this.#inFlight = batch;

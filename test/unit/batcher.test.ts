@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Batcher, LedgerFailure, type Sink } from "../../src/edge/ledger.ts";
 import type { Placement } from "../../src/receipt/placement.ts";
 
@@ -37,6 +37,10 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 describe("the batcher", () => {
   it("sends the first record at once and those that come meanwhile together", async () => {
     const { ledger, append } = setUp();
@@ -51,6 +55,25 @@ describe("the batcher", () => {
       { header: "header of b" },
       { header: "header of c" },
     ]);
+  });
+
+  it("gives others a moment to join a batch of several, and sends one that is alone at once", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { ledger, append } = setUp();
+    const all = ["a", "b", "c"].map(append);
+    ledger.answer(0);
+    await until(() => vi.getTimerCount() === all.length);
+    all.push(append("d"));
+    expect(ledger.calls).toHaveLength(1);
+    vi.advanceTimersByTime(10);
+    await until(() => ledger.calls.length === 2);
+    expect(ledger.calls[1]!.records).toEqual(["b", "c", "d"]);
+    all.push(append("e"));
+    ledger.answer(1);
+    await until(() => ledger.calls.length === 3);
+    expect(ledger.calls[2]!.records).toEqual(["e"]);
+    ledger.answer(2);
+    expect(await Promise.all(all)).toHaveLength(5);
   });
 
   it("lets every request of a failed batch send its own record again", async () => {
