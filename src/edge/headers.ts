@@ -65,33 +65,44 @@ export interface Provenance {
 
 /** The fields that go up to the upstream. */
 export function requestHeaders(head: Head, { address, jti, trace, policy }: Provenance): Headers {
-  const names = head.fields.map(([name]) => name);
-  const headers = endToEnd(head.headers, names);
-  for (const name of names) {
-    const plain = name.toLowerCase().replaceAll("_", "-");
-    const isOdd = name.includes("_");
-    const isClaim = CLAIMED.test(plain) && (policy.forwarded === "replace" || isOdd);
-    if (isClaim || (isOdd && plain.startsWith(OWN_PREFIX))) headers.delete(name);
+  const headers = new Headers(head.headers);
+  // What stays of them: nothing that is known here is asked of the platform.
+  const present = new Map<string, string>();
+  const named = namedBy(head.headers.get("connection"));
+  for (const [spelled, value] of head.fields) {
+    const name = spelled.toLowerCase();
+    if (isOfOneHop(name, named) || isWithheld(name, policy)) headers.delete(spelled);
+    else present.set(name, value);
   }
-  headers.delete(ADDRESS_FIELD);
-  setForwarded(headers, head.url!, address);
+  const set = (name: string, value: string) => headers.set(name, value);
+  const append = (name: string, value: string) => {
+    const before = present.get(name);
+    set(name, before === undefined ? value : `${before}, ${value}`);
+  };
+  // Who asked, for what host and how: after what a trusted front said, and by itself where there is none.
+  const { host, protocol } = head.url!;
+  const proto = protocol.slice(0, -1);
+  const node = address?.includes(":") ? `"[${address}]"` : address;
+  append("forwarded", `${node === undefined ? "" : `for=${node};`}host="${host}";proto=${proto}`);
+  if (address !== undefined) append("x-forwarded-for", address);
+  if (!present.has("x-forwarded-host")) set("x-forwarded-host", host);
+  if (!present.has("x-forwarded-proto")) set("x-forwarded-proto", proto);
   if (trace !== undefined) setTrace(headers, trace);
-  append(headers, "cdn-loop", loopName(policy));
-  headers.set("audit-id", jti);
-  if (!headers.has("x-request-id")) headers.set("x-request-id", jti);
-  headers.delete("host");
+  append("cdn-loop", loopName(policy));
+  set("audit-id", jti);
+  if (!present.has("x-request-id")) set("x-request-id", jti);
   return headers;
 }
 
-/** Says who asked, for what host and how: after what a trusted front said, and by itself where there is none. */
-function setForwarded(headers: Headers, { host, protocol }: URL, address: string | undefined): void {
-  const proto = protocol.slice(0, -1);
-  const node = address?.includes(":") ? `"[${address}]"` : address;
-  const element = `${node === undefined ? "" : `for=${node};`}host="${host}";proto=${proto}`;
-  append(headers, "forwarded", element);
-  if (address !== undefined) append(headers, "x-forwarded-for", address);
-  if (!headers.has("x-forwarded-host")) headers.set("x-forwarded-host", host);
-  if (!headers.has("x-forwarded-proto")) headers.set("x-forwarded-proto", proto);
+/** Whether a field that crosses more than one hop is not for the upstream, or must not be believed there. */
+function isWithheld(name: string, { forwarded }: Policy): boolean {
+  if (name === "host" || name === ADDRESS_FIELD) return true;
+  // Some upstreams take _ for -.
+  const isOdd = name.includes("_");
+  const plain = isOdd ? name.replaceAll("_", "-") : name;
+  return (
+    ((forwarded === "replace" || isOdd) && CLAIMED.test(plain)) || (isOdd && plain.startsWith(OWN_PREFIX))
+  );
 }
 
 /** Lets scripts of other origins read what the edge added, where they may read the response at all (Fetch, CORS). */
@@ -122,14 +133,25 @@ export function responseHeaders(response: Response): Headers {
 
 /** A copy, so that what stays is as it was: in its spelling, in as many fields, and byte for byte. */
 function endToEnd(from: Headers, names: readonly string[]): Headers {
-  const connection = from.get("connection")?.toLowerCase().split(",") ?? [];
-  const named = new Set(connection.map(name => name.trim()));
+  const named = namedBy(from.get("connection"));
   const headers = new Headers(from);
-  for (const spelled of names) {
-    const name = spelled.toLowerCase();
-    if (HOP_BY_HOP.has(name) || named.has(name) || name.startsWith(OWN_PREFIX)) headers.delete(name);
-  }
+  for (const name of names) if (isOfOneHop(name.toLowerCase(), named)) headers.delete(name);
   return headers;
+}
+
+/** The fields that Connection names. */
+function namedBy(connection: string | null): ReadonlySet<string> {
+  return new Set(
+    connection
+      ?.toLowerCase()
+      .split(",")
+      .map(name => name.trim()),
+  );
+}
+
+/** Whether a field is for one hop only, or one of Counterfoil's own that somebody else sent. */
+function isOfOneHop(name: string, named: ReadonlySet<string>): boolean {
+  return HOP_BY_HOP.has(name) || named.has(name) || name.startsWith(OWN_PREFIX);
 }
 
 function append(headers: Headers, name: string, value: string): void {

@@ -51,15 +51,18 @@ export function isReserved(pathname: string, prefix: string): boolean {
 
 /** Whether a path, in its normal form, is one that a pattern stands for. */
 export function matchPath(pattern: string, path: string): boolean {
-  const wanted = pattern.split("/");
-  const found = path.split("/");
-  for (const [i, segment] of wanted.entries()) {
-    const present = found[i];
-    if (present === undefined) return false;
-    if (segment.endsWith("*")) return found.slice(i).join("/").startsWith(segment.slice(0, -1));
+  // Where the segment of the path begins that is looked at.
+  let at = 0;
+  for (const segment of pattern.split("/")) {
+    if (at > path.length) return false;
+    if (segment.endsWith("*")) return path.startsWith(segment.slice(0, -1), at);
+    const slash = path.indexOf("/", at);
+    const end = slash === -1 ? path.length : slash;
+    const present = path.slice(at, end);
     if (segment.startsWith(":") ? present === "" : present !== segment) return false;
+    at = end + 1;
   }
-  return wanted.length === found.length;
+  return at > path.length;
 }
 
 /** Whether a pattern stands for every path that another one stands for. */
