@@ -4,7 +4,6 @@
 import type { ChildProcess } from "node:child_process";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { basename } from "node:path";
 import { convertV4MiniflareOptions, type Json, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
@@ -68,14 +67,4 @@ export async function startWorkerd({
     ended: once(workerd, "exit").then(([code, signal]) => signal ?? `exit code ${code}`),
     stop: () => miniflare.dispose(),
   };
-}
-
-/** A free port of an address, as the system gives it. */
-export async function findPort(host: string): Promise<number> {
-  const server = createServer().listen(0, host);
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

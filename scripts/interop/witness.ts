@@ -4,8 +4,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { Cosigner } from "../../durable/cosigner.ts";
@@ -17,6 +15,7 @@ import { formatVerifierKey, parseNote, parseVerifierKey } from "../../src/tlog/n
 import { parsePolicy } from "../../src/tlog/policy.ts";
 import { parseAddCheckpoint } from "../../src/tlog/witness.ts";
 import { type GrownLedger, getOf, growLedger, requestFor } from "../../test/ledgers.ts";
+import { findPort } from "../port.ts";
 
 const MODULE = resolve(import.meta.dirname, "../../test/interop/witness");
 const COUNTERFOIL = resolve(import.meta.dirname, "../../src/hosts/counterfoil.mjs");
@@ -161,7 +160,7 @@ async function startTheirs(bin: string, state: string, { world }: GrownLedger): 
   const log = { Origin: origin, PublicKey: formatVerifierKey(keys[0]!), URL: "http://127.0.0.1/" };
   // JSON is YAML.
   await writeFile(logs, JSON.stringify({ Logs: [log] }));
-  const address = `127.0.0.1:${await findPort()}`;
+  const address = `127.0.0.1:${await findPort("127.0.0.1")}`;
   const child = spawn(
     join(bin, "omniwitness"),
     [
@@ -204,15 +203,6 @@ function answers(url: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** A port of this machine that is free now. */
-async function findPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 function tell(what: string, found: string, well: boolean): boolean {

@@ -2,11 +2,11 @@
 // operator's token. Whatever is kept in a folder is made once, is whole or not there at all, and can be
 // read by its owner alone; two processes that start at once end up with the same keys.
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, readFile, stat, unlink } from "node:fs/promises";
+import { link, readFile, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { importSigningKey } from "../receipt/key.ts";
-import { codeOf, writeNew } from "./disk.ts";
+import { codeOf, makeFolder, syncFolder, writeNew } from "./disk.ts";
 
 /** The names of the signing keys, as the worker knows them. Each signs one kind of thing and no other. */
 export const SIGNING_KEYS = ["RECEIPT_KEY", "CHECKPOINT_KEY", "ANCHOR_KEY"] as const;
@@ -77,7 +77,8 @@ export function operatorTokenPath(folder: string): string {
 export async function readOrMake(path: string, make: () => Promise<string>): Promise<string> {
   const present = await readIfPresent(path);
   if (present !== undefined) return present;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const folder = dirname(path);
+  await makeFolder(folder);
   const draft = `${path}.${randomUUID()}`;
   await writeNew(draft, `${await make()}\n`, 0o600);
   try {
@@ -87,6 +88,8 @@ export async function readOrMake(path: string, make: () => Promise<string>): Pro
   } finally {
     await unlink(draft);
   }
+  // Before anything is signed by what a loss of power would take away.
+  await syncFolder(folder);
   return readFile(path, "utf8");
 }
 

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { readConfig } from "../../scripts/config.ts";
-import { findPort, startWorkerd } from "../../scripts/workerd.ts";
+import { findPort } from "../../scripts/port.ts";
+import { startWorkerd } from "../../scripts/workerd.ts";
 
 export interface PassThrough {
   readonly url: string;

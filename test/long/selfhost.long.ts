@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CONFIG_PATH } from "../../scripts/config.ts";
-import { findPort } from "../../scripts/workerd.ts";
+import { findPort } from "../../scripts/port.ts";
 import { checkReceipt, pullChecked, read } from "../e2e/copy.ts";
 import { eventually, send, startUpstream, type Upstream } from "../e2e/upstream.ts";
 

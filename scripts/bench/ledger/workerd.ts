@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { openKeySet } from "../../../src/hosts/keys.ts";
 import { readConfig } from "../../config.ts";
-import { findPort, startWorkerd } from "../../workerd.ts";
+import { findPort } from "../../port.ts";
+import { startWorkerd } from "../../workerd.ts";
 import type { Table } from "../measure.ts";
 import {
   type Append,

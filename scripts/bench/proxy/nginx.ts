@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { type FileHandle, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { findPort } from "../../workerd.ts";
+import { findPort } from "../../port.ts";
 import { HOST } from "./exchanges.ts";
 import { askVersion, type Ground, type Started, untilServing } from "./ground.ts";
 
