@@ -24,7 +24,10 @@ function mount(path: string): boolean {
 
 const canMount = mount(join(folder, "probe"));
 if (canMount) spawnSync("umount", [join(folder, "probe")]);
-else console.log("a full disk is not tried: no file system can be mounted here (it takes root)");
+else {
+  rmSync(folder, { recursive: true });
+  console.log("a full disk is not tried: no file system can be mounted here (it takes root)");
+}
 
 /** Takes all the room that is left. @returns what gives it back. */
 function fill(disk: string): () => void {
