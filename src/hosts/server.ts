@@ -43,6 +43,9 @@ const LINGER_MS = 5000;
 /** How many requests may wait on a connection for the one before them: the few clients that do so send some ten ahead. */
 const WAITING_MAX = 100;
 
+/** How long clients may take for the answers of what was broken off when the server is stopped, in ms. */
+const ANSWER_MS = 1000;
+
 /** How long what is to be done behind the answers may take when the server is stopped, in ms. */
 const WORK_MS = 10_000;
 
@@ -136,11 +139,13 @@ class Desk {
     await within(finishMs, this.#finish());
     this.#isClosed = true;
     for (const controller of this.#exchanges.values()) controller.abort(EDGE_STOPPED);
+    // What a client does not take holds up its own ending, and that is to be on record.
+    await within(ANSWER_MS, this.#finish());
+    this.#server.closeAllConnections();
     while (this.#work.size > 0) {
       if (!(await within(WORK_MS, Promise.allSettled(this.#work)))) break;
     }
     for (const connection of this.#upgraded.keys()) connection.destroy();
-    this.#server.closeAllConnections();
     await closed;
   }
 

@@ -26,6 +26,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "counterfoil-serve-"));
   upstream = await startUpstream((request, response) => {
     if (request.url === "/wait") waiting.push(response);
+    else if (request.url === "/endless") response.write(Buffer.alloc(32 * 1024 * 1024));
     else response.end(JSON.stringify(request.headers));
   });
 });
@@ -217,6 +218,24 @@ describe("counterfoil serve", () => {
     const next = await start({ runtime: "node", config, state });
     const copy = await pullChecked(next, 2);
     const record = JSON.parse(Buffer.from(copy.entries[1]!.split(".")[1]!, "base64url").toString());
+    expect(record).toMatchObject({ stage: "aborted", error: "the edge was stopped" });
+  });
+
+  test("has the end of an answer on record that its client does not read", async () => {
+    const config = await configure("deaf", 'client_address = "none"');
+    const state = join(folder, "deaf");
+    const edge = await start({ runtime: "node", config, state, args: ["--drain-wait", "0"] });
+    const deaf = connect(Number(new URL(edge.url).port), "127.0.0.1").on("error", () => {});
+    deaf.write("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+    await once(deaf, "readable");
+    // All buffers are full when as much time has passed as a hundred other requests take.
+    for (let i = 0; i < 100; i++) await readiness(edge);
+    await edge.stop();
+    expect(await edge.ended).toBe("exit code 0");
+    deaf.destroy();
+    const next = await start({ runtime: "node", config, state });
+    const copy = await pullChecked(next, 3);
+    const record = JSON.parse(Buffer.from(copy.entries[2]!.split(".")[1]!, "base64url").toString());
     expect(record).toMatchObject({ stage: "aborted", error: "the edge was stopped" });
   });
 
