@@ -57,12 +57,13 @@ interface Edge {
 /** What is wrong, in one sentence, for the one who can put it right. */
 class UsageError extends Error {}
 
-/** What `read` refuses is wrong in a file of the user's. */
-async function orUsage<T>(read: () => T | Promise<T>): Promise<T> {
+/** What `read` refuses is wrong in a file of the user's. @param file which one, if the message does not say it. */
+async function orUsage<T>(read: () => T | Promise<T>, file?: string): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    const { message } = error as Error;
+    throw new UsageError(file === undefined ? message : `${file}: ${message}`);
   }
 }
 
@@ -84,7 +85,7 @@ async function onWorkerd(settings: Settings): Promise<Edge> {
   const keys = await orUsage(() => openKeySet(settings.state));
   const upstream = settings.upstream ?? (await startDemo());
   const vars = localVars(config.vars, issuer.origin, upstream, "none");
-  const { prefix } = await orUsage(() => parsePolicy(vars));
+  const { prefix } = await orUsage(() => parsePolicy(vars), settings.config ?? CONFIG_PATH);
   const workerd = await startWorkerd({
     config,
     bindings: { ...vars, ...keys, ...givenSecrets() },
@@ -102,7 +103,7 @@ async function onRuntime(settings: Settings): Promise<Edge> {
   const given = await orUsage(async () => parseVars(await readFile(settings.config ?? CONFIG_PATH, "utf8")));
   const upstream = settings.upstream ?? (await startDemo());
   const vars = localVars(given as Record<string, unknown>, issuer.origin, upstream, "peer");
-  const { prefix } = await orUsage(() => parsePolicy(vars));
+  const { prefix } = await orUsage(() => parsePolicy(vars), settings.config ?? CONFIG_PATH);
   const config = join(state, "wrangler.toml");
   await mkdir(state, { recursive: true, mode: 0o700 });
   await writeFile(

@@ -27,10 +27,13 @@ export class Run {
     this.outcome = "proven";
   }
 
-  /** @param hasData whether the command writes other data to standard output. */
+  /**
+   * @param where what an error is about whose message does not say so.
+   * @param hasData whether the command writes other data to standard output.
+   */
   async answer(
     options: CommonOptions,
-    where: string,
+    where: string | undefined,
     hasData: boolean,
     command: (platform: Platform) => Promise<Answer>,
   ) {

@@ -275,14 +275,21 @@ export interface Policy extends v.InferOutput<typeof PolicySchema> {
   readonly hash: string;
 }
 
-/** @throws Error that names the key, what was expected and what was found. */
+/** What is wrong with a policy. It names the key; in which file that is, only the host knows. */
+export class PolicyError extends Error {
+  constructor(key: string, reason: string) {
+    super(`vars${key === "" ? "" : `.${key}`}: ${reason}`);
+    this.name = "PolicyError";
+  }
+}
+
+/** @throws PolicyError that names the key, what was expected and what was found. */
 export function parsePolicy(vars: unknown): Policy {
   const result = v.safeParse(PolicySchema, vars);
   if (!result.success) {
-    const issue = result.issues[0];
-    throw new Error(
-      `wrangler.toml: vars.${v.getDotPath(issue) ?? ""}: ${issue.message}${issue.received ? `, found ${issue.received}` : ""}`,
-    );
+    // A key that nobody knows is a slip of the pen more often than not, and another one is missing because of it.
+    const issue = result.issues.find(isUnknownKey) ?? result.issues[0];
+    throw new PolicyError(v.getDotPath(issue) ?? "", describeIssue(issue));
   }
   const policy = result.output;
   checkLedgers(policy);
@@ -290,6 +297,22 @@ export function parsePolicy(vars: unknown): Policy {
     checkRoute(policy, i);
   });
   return { ...policy, hash: hashRules(policy) };
+}
+
+type Issue = v.InferIssue<typeof PolicySchema>;
+
+function isUnknownKey({ type, expected }: Issue): boolean {
+  return type === "strict_object" && expected === "never";
+}
+
+function describeIssue(issue: Issue): string {
+  const { expected, message, received } = issue;
+  if (isUnknownKey(issue)) return "there is no such key";
+  if (received === "undefined") return "is not there";
+  // What the library says by itself repeats what was found; what is said here does not.
+  return message.startsWith("Invalid ") && expected !== null
+    ? `expected ${expected}, found ${received}`
+    : `${message}, found ${received}`;
 }
 
 type Rules = v.InferOutput<typeof PolicySchema>;
@@ -359,7 +382,7 @@ function isSamePlace(upstream: URL, edge: string): boolean {
 }
 
 function refuse(key: string, reason: string): never {
-  throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
+  throw new PolicyError(key, reason);
 }
 
 /** What is published where, alerts and old keys rule no exchange; whatever else there is does, and whatever is yet to come. */

@@ -10,7 +10,7 @@ import type { LedgerWriter } from "../../durable/ledgerwriter.ts";
 import { plainLock } from "../../durable/lock.ts";
 import type { VaultWriter } from "../../durable/vaultwriter.ts";
 import type { App } from "../edge/app.ts";
-import type { Policy } from "../edge/policy.ts";
+import { type Policy, PolicyError } from "../edge/policy.ts";
 import type { Buckets } from "./buckets.ts";
 import { type Environment, openEnvironment, type Secrets } from "./environment.ts";
 import { readOrMake } from "./keys.ts";
@@ -107,7 +107,7 @@ function refuseImpossible(policy: Policy, { tls }: EdgeOptions): void {
 }
 
 function refuse(key: string, reason: string): never {
-  throw new Error(`wrangler.toml: vars.${key}: ${reason}`);
+  throw new PolicyError(key, reason);
 }
 
 /** The issuer that receipts name, which a state folder keeps: it is what clients trust them by. */

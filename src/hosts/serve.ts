@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { Undecided } from "../client/outcome.ts";
 import type { EdgeAddress, EdgeSettings } from "../client/platform.ts";
+import { PolicyError } from "../edge/policy.ts";
 import { SECRET_NAMES, type Secrets } from "./environment.ts";
 import { openKeySet, SIGNING_KEYS } from "./keys.ts";
 import { parseVars } from "./policy.ts";
@@ -19,7 +20,9 @@ export async function serve(
   process.umask(0o077);
   const runtime = await loadRuntime();
   const edge = await begin(settings, runtime).catch((error: Error) => {
-    throw new Undecided("the edge cannot begin", { found: error.message });
+    // In the message, which is never cut off: the sentence says at its end what to do.
+    const where = error instanceof PolicyError ? `${settings.config}: ` : "";
+    throw new Undecided(`the edge cannot begin: ${where}${error.message}`);
   });
   const told = untilToldToEnd();
   // One exchange that fails in a way that nobody has thought of must not end all others.

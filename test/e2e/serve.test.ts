@@ -296,7 +296,9 @@ describe("counterfoil serve", () => {
   ])("refuses %s", async (name, vars, tables, reason) => {
     const config = await configure(name.replaceAll(" ", "-"), vars, tables);
     const state = join(folder, "refused");
-    await expect(startServe({ runtime: "node", config, state, port: 0 })).rejects.toThrow(reason);
+    const refused = startServe({ runtime: "node", config, state, port: 0 });
+    await expect(refused).rejects.toThrow(config);
+    await expect(refused).rejects.toThrow(reason);
   });
 
   test("refuses to go on under another issuer, with half of a set of keys, believing everybody, or without its configuration", async () => {

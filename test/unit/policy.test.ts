@@ -234,4 +234,27 @@ describe("the policy", () => {
   ])("stops at %s and names the key", (_, vars, path) => {
     expect(() => parsePolicy(vars)).toThrow(path);
   });
+
+  const { upstream, ...unled } = good.routes[0]!;
+  it.each([
+    ["is missing", { ...good, routes: [unled] }, "vars.routes.0.upstream: is not there"],
+    [
+      "is misspelled, and so missing",
+      { ...good, routes: [{ ...unled, upstrem: upstream }] },
+      "vars.routes.0.upstrem: there is no such key",
+    ],
+    ["is of another kind", { ...good, ledgers: "main" }, 'vars.ledgers: expected Array, found "main"'],
+    [
+      "has another value",
+      { ...good, client_address: "perr" },
+      'vars.client_address: expected ("cf-connecting-ip" | "x-forwarded-for" | "peer" | "none"), found "perr"',
+    ],
+    [
+      "is less than it can be",
+      { ...good, anchor: { interval_seconds: 0 } },
+      "vars.anchor.interval_seconds: expected >=1, found 0",
+    ],
+  ])("says once what was expected, and what is there, of a key that %s", (_, vars, message) => {
+    expect(() => parsePolicy(vars)).toThrow(expect.objectContaining({ message }));
+  });
 });

@@ -45,7 +45,9 @@ async function policyCommand(
   { config }: PolicyOptions,
 ): Promise<Answer> {
   const file = await platform.readFile(config);
-  if (file === undefined) throw new Undecided("there is no such file", { found: config });
+  if (file === undefined) {
+    throw new Undecided(`${config}: there is no such file`, { expected: "a configuration (--config FILE)" });
+  }
   let policy: PolicyReading;
   try {
     policy = platform.readPolicy(new TextDecoder().decode(file));

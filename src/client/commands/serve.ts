@@ -46,7 +46,7 @@ export function addServe(program: Command, run: Run): void {
       ),
     )
     .action((options: ServeCommandOptions) =>
-      run.answer({}, options.state, false, platform => serveCommand(platform, options)),
+      run.answer({}, undefined, false, platform => serveCommand(platform, options)),
     );
 }
 

@@ -43,10 +43,13 @@ describe("counterfoil policy check", () => {
   it("names the key that is wrong, what was expected and what is there", async () => {
     desk.write("other.toml", TOML.replace('methods = ["GET"]', 'methods = ["get"]'));
     expect(await desk.run("policy", "check", "--config", "other.toml")).toBe(1);
-    expect(desk.out).toContain('vars.routes.0.methods.0: expected an upper-case HTTP method, found "get"');
+    expect(desk.out).toMatch(
+      /^wrong +vars\.routes\.0\.methods\.0: expected an upper-case HTTP method, found "get"\nwhere +other\.toml$/m,
+    );
     desk.write("broken.toml", "a = [");
     expect(await desk.run("policy", "check", "--config", "broken.toml")).toBe(1);
     expect(await desk.run("policy", "check", "--config", "missing.toml")).toBe(2);
+    expect(desk.err).toMatch(/^undecided +missing\.toml: there is no such file\nexpected .*--config FILE/m);
   });
 
   it("explains which route takes a request, where it goes, and with what settings", async () => {
