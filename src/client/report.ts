@@ -45,14 +45,15 @@ export function formatReport(run: RunAudit, context: ReportContext): string {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-${hashOf(STYLE)}'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>Audit of ${address}</title>
+<title>Audit of ${source.trust.issuer}</title>
 <style>${new Markup(STYLE)}</style>
 </head>
 <body>
 <header>
 <p class="brand">Counterfoil audit report</p>
-<h1>${address}</h1>
+<h1>${source.trust.issuer}</h1>
 <p class="verdict ${outcome}"><strong>${VERDICTS[outcome]}</strong></p>
+<p class="made">The archive: <code>${address}</code></p>
 <p class="made">Made ${context.made} by the auditor's clock, with counterfoil ${context.version}</p>
 </header>
 <main>
@@ -64,7 +65,7 @@ ${describeHeld(run)}
 ${section("Whom this audit believed", describeTrust(run))}
 ${section("How to repeat it", describeRepeat(run, context))}
 </main>
-<footer>An audit proves that the published bytes are what the keys below have signed, in one order, with nothing changed,
+<footer>An audit proves that the published bytes are what the keys above have signed, in one order, with nothing changed,
 removed or put in between. It does not prove that what was recorded is what happened, nor that everything was
 recorded: for that, hold receipts against the archive.${source.origin === "given" ? "" : " The keys were not given by the auditor, but by the archive or its operator."}</footer>
 </body>
@@ -99,7 +100,7 @@ function summarise({ report }: RunAudit): Markup {
         ["entries", read],
         [
           "anchored",
-          `${formatCount(sum(({ anchored }) => anchored))} entries under ${formatCount(anchors.count)} anchors${anchors.stretches.every(({ chained }) => chained) ? ", each of which names the one before it" : "; their chain is broken"}`,
+          `${formatCount(sum(({ anchored }) => anchored))} entries under ${formatCount(anchors.count)} ${anchors.count === 1 ? "anchor" : "anchors"}${anchors.stretches.every(({ chained }) => chained) ? ", each of which names the one before it" : "; their chain is broken"}`,
         ],
         [
           "witnessed",

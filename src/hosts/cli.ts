@@ -107,7 +107,8 @@ async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
     await rename(beside, path);
   } catch (error) {
     await rm(beside, { force: true });
-    throw new Undecided("a file cannot be written", { found: (error as Error).message });
+    const found = (error as Error).message.replaceAll(beside, path);
+    throw new Undecided(`${path}: cannot be written`, { found });
   }
 }
 

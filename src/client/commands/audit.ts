@@ -3,8 +3,9 @@ import type { Command } from "commander";
 import { type AuditCommandOptions, runAudit } from "../auditing.ts";
 import { describeAudit } from "../auditprint.ts";
 import { type CommonOptions, collect, examples, parseSeconds, type Run } from "../command.ts";
+import { Undecided } from "../outcome.ts";
 import type { Platform } from "../platform.ts";
-import type { Answer } from "../print.ts";
+import type { Answer, Row } from "../print.ts";
 import { formatReport } from "../report.ts";
 
 interface Options extends AuditCommandOptions {
@@ -76,8 +77,25 @@ async function auditCommand(platform: Platform, where: string, options: Options)
     made: new Date(platform.now()).toISOString(),
     command: formatCommand(where, options),
   });
-  await platform.writeFile(options.report, new TextEncoder().encode(page));
-  return { ...answer, rows: [...answer.rows, ["report", options.report]] };
+  const { report } = options;
+  return platform.writeFile(report, new TextEncoder().encode(page)).then(
+    () => ({ ...answer, rows: [...answer.rows, ["report", report]] }),
+    error => describeUnwritten(answer, error),
+  );
+}
+
+/** An audit can take hours: its verdict is told, whatever became of the page. */
+function describeUnwritten(answer: Answer, error: unknown): Answer {
+  if (!(error instanceof Undecided)) throw error;
+  const { found } = error.detail;
+  const reason = found === undefined ? error.message : `${error.message}: ${found}`;
+  const isWrong = answer.outcome === "wrong";
+  const trouble: Row = [isWrong ? "note" : "undecided", `the report could not be written: ${reason}`];
+  return {
+    outcome: isWrong ? "wrong" : "undecided",
+    rows: isWrong ? [...answer.rows, trouble] : [trouble, ...answer.rows],
+    json: { ...answer.json, unwritten: reason },
+  };
 }
 
 /** The command line that does the same again. */

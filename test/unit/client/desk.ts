@@ -19,6 +19,8 @@ export class Desk {
   draws = 0;
   /** How many pauses last until their end; then the person ends the program. */
   pauses = 0;
+  /** Files that cannot be written. */
+  readonly unwritable = new Set<string>();
   readonly variables = new Map<string, string>();
   readonly isTerminal = { out: false, err: false };
   input = new Uint8Array();
@@ -82,6 +84,7 @@ export class Desk {
         return names.size === 0 ? undefined : [...names];
       },
       writeFile: async (path, bytes) => {
+        if (this.unwritable.has(path)) throw new Undecided(`${path}: cannot be written`);
         this.files.set(path, bytes);
       },
       removeFile: async path => {

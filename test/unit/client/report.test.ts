@@ -45,6 +45,19 @@ describe("counterfoil audit --report", () => {
       expect(page).toContain(text);
   });
 
+  test("tells the verdict of an audit whose page could not be written", async () => {
+    await grow(world, 3);
+    keepCopy();
+    desk.unwritable.add("no/out.html");
+    expect(await audit("--report", "no/out.html")).toBe(2);
+    expect(desk.out).toMatch(
+      /^undecided +the report could not be written: no\/out\.html: cannot be written\nproven /,
+    );
+    flip(desk.files as Map<string, Uint8Array>, `copy/${LEDGER}/tile/entries/000.p/4`, 60);
+    expect(await audit("--report", "no/out.html")).toBe(1);
+    expect(desk.out).toMatch(/^wrong +tampered: .*\nnote +the report could not be written: /s);
+  });
+
   test("tells of exchanges that ended more than once, and takes none for open that ended before it began", async () => {
     const at = (n: number, stage: string) => world.append({ jti: plainJti(n), stage });
     await at(901, "complete");
