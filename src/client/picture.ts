@@ -8,7 +8,7 @@ import { parseReceipt } from "../receipt/receipt.ts";
 import type { AuditRecord } from "../receipt/record.ts";
 import { encodeBase64 } from "../tlog/base64.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
-import { parseNote } from "../tlog/note.ts";
+import { formatId, parseNote } from "../tlog/note.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { type Row, showText } from "./print.ts";
 import { describeLock } from "./standing.ts";
@@ -81,7 +81,7 @@ export function pictureCheckpoint(text: string): Picture {
       ["tree", `${size} entries`],
       ["root", encodeBase64(root)],
       ...extensions.map((line): Row => ["extension", line]),
-      ...signatures.map(({ name, id }): Row => ["signed", `in the name of ${name}, key ${id}`]),
+      ...signatures.map(({ name, id }): Row => ["signed", `in the name of ${name}, key ${formatId(id)}`]),
     ],
     json: { origin, size, root: encodeBase64(root), extensions, signatures },
   };

@@ -109,7 +109,7 @@ function describeUnvouched({ unvouched = [] }: Verdict): Row[] {
 /** What was compared and proven beyond the signature, and what it takes to prove the rest. */
 function describeRungs(verdict: Verdict, uncompared: readonly string[], address: string): Row[] {
   const { matched, checkpoint, anchor, witnesses, timestamp } = verdict;
-  const rows: Row[] = [["compared", matched.join(", ") || "nothing of the exchange was given"]];
+  const rows: Row[] = [["compared", matched.join(", ") || "nothing of the exchange"]];
   if (matched.length > 0 && uncompared.length > 0) rows.push(["not compared", uncompared.join(", ")]);
   if (checkpoint === undefined) {
     rows.push(["not proven", `that it is in the ledger; for the proof: counterfoil proof ${address}`]);

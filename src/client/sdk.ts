@@ -257,7 +257,8 @@ export function requireTrust(trust: Trust): Trust {
 
 /** The Undecided about an argument. */
 export function wrongInput(expected: string, found: string): Undecided {
-  return new Undecided("this is not what is needed here", { expected, found }, "wrong-input");
+  // Whoever shows the message alone must see what to change.
+  return new Undecided(`expected ${expected}`, { expected, found }, "wrong-input");
 }
 
 function senderOf({ fetch = globalThis.fetch, signal }: NetworkOptions): Sender {

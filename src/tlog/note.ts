@@ -268,7 +268,8 @@ function formatSignatureLine({ name, id, signature }: NoteSignature): string {
   return `— ${name} ${encodeBase64(bytes)}\n`;
 }
 
-function formatId(id: number): string {
+/** A key's id as verifier keys have it: 8 hex digits. */
+export function formatId(id: number): string {
   return id.toString(16).padStart(2 * ID_BYTES, "0");
 }
 

@@ -91,7 +91,8 @@ describe("verifyReceipt", () => {
 
   test("is undecided without trust", async () => {
     const error = await failureOf(verifyReceipt("eyJ.e30.AA", undefined as unknown as Trust));
-    expect(error).toMatchObject({ name: "Undecided", code: "wrong-input" });
+    const message = "expected trust, as createTrust gives it";
+    expect(error).toMatchObject({ name: "Undecided", code: "wrong-input", message });
   });
 });
 

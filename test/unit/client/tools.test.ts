@@ -7,6 +7,7 @@ import { formatProgress, Progress } from "../../../src/client/progress.ts";
 import { commitFields } from "../../../src/receipt/disclosure.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
 import { FAULT_CODES, type FaultCode } from "../../../src/tlog/fault.ts";
+import { formatVerifierKey } from "../../../src/tlog/note.ts";
 import { createWorld, ISSUER, LEDGER, type World } from "../../world.ts";
 import { copyOf, flip, grow } from "./archives.ts";
 import { Desk } from "./desk.ts";
@@ -37,6 +38,9 @@ describe("counterfoil inspect", () => {
       expect(await desk.run("inspect", what)).toBe(0);
       expect(desk.out).toMatch(/^unverified +an? \w+: this is what it says, and nobody has checked it$/m);
       expect(desk.out).not.toMatch(/proven|\bverified|valid/);
+      const [name, id] = formatVerifierKey(world.trust.ledgers[0]!.keys[0]!).split("+");
+      if (what === "checkpoint")
+        expect(desk.out).toMatch(new RegExp(`^signed +in the name of ${name}, key ${id}$`, "m"));
       if (what === "proof") expect(desk.out).toMatch(/^path 1 +\S+ on the left: entries 0$/m);
       const { code, json } = await desk.runJson("inspect", what);
       expect([code, json.outcome]).toEqual([0, "unverified"]);
