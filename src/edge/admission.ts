@@ -75,9 +75,15 @@ function reject(status: number, error: string): Refusal {
 
 const ODD_HOST = reject(400, "the Host field must be a host and at most a port, as in the URL");
 
+/**
+ * A host as names and addresses have it. URLs let more be one (RFC 3986 section 3.2.2), such as quotes and commas, by which
+ * a client could add to what Forwarded and X-Forwarded-Host tell the upstream.
+ */
+const HOST = /^[\w.~:[\]-]+$/;
+
 /** Some platforms make the URL of whatever the Host field says; a path or a user in it would move the route. */
 function hasPlainHost({ headers }: Head, url: URL): boolean {
-  if (url.username !== "" || url.password !== "") return false;
+  if (url.username !== "" || url.password !== "" || !HOST.test(url.host)) return false;
   const host = headers.get("host");
   if (host === null || host === url.host) return true;
   return !/[/?#@\\\s]/.test(host) && URL.parse(`${url.protocol}//${host}/`)?.host === url.host;

@@ -58,6 +58,13 @@ describe("admission", () => {
     expect(refusal("https://api.example.com/x?y", { headers })).toBeUndefined();
   });
 
+  it.each(['a";for=9.9.9.9;x="b', "a,b", "a;b", "a%22b", "a`b", "a{b"])(
+    "refuses the host %s, which fields that name it would take for more",
+    host => {
+      expect(refusal(`https://${host}/x`)).toEqual([400, expect.stringMatching(/Host/)]);
+    },
+  );
+
   it.each([
     ["a Host field that would move the path", { host: "a/b?" }, 400, /Host/],
     ["a user in the Host field", { host: "u:p@api.example.com" }, 400, /Host/],
