@@ -50,6 +50,8 @@ interface Edge {
   /** The path that its own URLs begin with. */
   readonly prefix: string;
   readonly upstream: string;
+  /** What has become of the state that workerd has left, if there was any: lines. */
+  readonly adopted?: string;
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
@@ -115,7 +117,8 @@ async function onRuntime(settings: Settings): Promise<Edge> {
   const served = await orUsage(() =>
     startServe({ runtime: runtime as RuntimeName, config, state, host, port, env }),
   );
-  return { ...served, issuer: issuer.origin, upstream, prefix };
+  const adopted = served.output.match(/^(adopted|set aside) .*\n/gm)?.join("");
+  return { ...served, issuer: issuer.origin, upstream, prefix, ...(adopted && { adopted }) };
 }
 
 /** The keys of this edge are those of its state folder, whatever the environment has for another one. */
@@ -277,8 +280,15 @@ const STOP_SIGNALS: string[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 function formatWelcome(
   { state, upstream: given, runtime }: Settings,
-  { issuer, upstream, prefix, pid }: Edge,
+  { issuer, upstream, prefix, pid, adopted }: Edge,
 ): string {
+  const taken =
+    adopted === undefined
+      ? ""
+      : `
+Workerd's state was taken over, and workerd cannot go on with it:
+
+${adopted.replace(/^(adopted|set aside) +/gm, (_, label) => `  ${label.padEnd(16)}`)}`;
   const request = `curl -si ${new URL(given === undefined ? "/hello" : "/", issuer)}`;
   return `
 Counterfoil is at ${issuer}
@@ -287,7 +297,7 @@ Counterfoil is at ${issuer}
   state           ${formatPath(state)}
   operator token  ${formatPath(operatorTokenPath(state))}
   ${runtime.padEnd(14)}  process ${pid}
-
+${taken}
 Get a receipt, and check it (in another terminal, in this folder):
 
   ${request}

@@ -123,6 +123,9 @@ describe("the end of an edge", () => {
       const next = await start({ state, args: ["--runtime", runtime] });
       expect(next.url).toBe(first.url);
       expect(next.output).toMatch(new RegExp(`${runtime} +process \\d+`));
+      const taken =
+        /workerd cannot go on with it:\n\n +adopted +ledger main, \d+ entries\n +set aside +\S+storage\.adopted\n/;
+      expect(taken.test(next.output)).toBe(runtime === RUNTIMES[0]);
       // One entry lies between: the demo is at another port now, and the ledger tells of the changed policy.
       index += 2;
       expect(await nextIndex(next)).toBe(index);
