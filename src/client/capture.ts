@@ -41,9 +41,14 @@ export async function readCapture(bytes: Uint8Array, what: string): Promise<Capt
   return isPromise(receipt) ? { kind: "promise", promise: receipt } : { kind: "receipt", receipt };
 }
 
-/** Whether a text is a whole receipt or promise by its form; no file is called like that. */
+/** The longest name that a file can have. */
+const NAME_LENGTH_MAX = 255;
+
+/** Whether a text is a receipt or promise, or its header field, by its form: whole, or too long for a file's name. */
 export function isReceipt(text: string): boolean {
-  return text.startsWith("eyJ") && JWS.test(text);
+  const receipt = text.replace(/^audit-(receipt|promise): */i, "");
+  if (!receipt.startsWith("eyJ")) return false;
+  return JWS.test(receipt) || (text.length > NAME_LENGTH_MAX && !text.includes("/"));
 }
 
 /** The text of a receipt, which is the whole of `text`. @throws Undecided when it is none, or cut off */

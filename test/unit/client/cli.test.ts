@@ -754,9 +754,13 @@ describe("wrong input of any kind", () => {
   test("is not: a receipt in place of the name of a file, or a field that has one", async () => {
     const receipt = (await world.append({}))[0]!;
     desk.write("input", `audit-receipt: ${receipt}\n`);
-    for (const named of [receipt, "input"]) {
+    for (const named of [receipt, `audit-receipt: ${receipt}`, "input"]) {
       expect(await desk.run("verify", named, "--trust", "trust.json")).toBe(0);
       expect(desk.out).toMatch(/^proven +signed$/m);
+    }
+    for (const cut of [receipt.slice(0, -9), `Audit-Receipt: ${receipt.slice(0, 300)}`]) {
+      expect(await desk.run("verify", cut, "--trust", "trust.json")).toBe(2);
+      expect(desk.err).toMatch(/^undecided .*the receipt that was given.*cut off$/m);
     }
     const altered = receipt.slice(0, -8) + (receipt.at(-8) === "A" ? "B" : "A") + receipt.slice(-7);
     expect(await desk.run("verify", altered, "--trust", "trust.json")).toBe(1);
