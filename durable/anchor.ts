@@ -76,6 +76,16 @@ const REASON_LENGTH_MAX = 500;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
+/** A ledger whose checkpoint only a retired key has signed. */
+class RetiredError extends Error {
+  readonly ledger: string;
+
+  constructor({ name, origin }: TrustedLedger) {
+    super(`${origin}: only a retired key has signed its checkpoint, so none is pinned yet`);
+    this.ledger = name;
+  }
+}
+
 export class Anchorer {
   readonly #options: AnchorOptions;
   #refused: readonly Error[] = [];
@@ -136,6 +146,11 @@ export class Anchorer {
     const missed = this.#missedTimestamp;
     const others = [...this.#unlocked, ...this.#uncopied, ...this.#waiting];
     return [...this.#refused, ...others, ...(missed === undefined ? [] : [missed])];
+  }
+
+  /** Whether the newest attempt found a ledger that had not published under its new key yet. @param ledger its name. */
+  awaits(ledger: string): boolean {
+    return this.#waiting.some(trouble => trouble instanceof RetiredError && trouble.ledger === ledger);
   }
 
   /** The evidence of all locks. @param newest the epoch of the newest anchor. */
@@ -322,9 +337,7 @@ export class Anchorer {
     }
     if (isRetired) {
       // An anchor would vouch for it, and a retired key may be anybody's. The ledger will sign with its new one.
-      waiting.push(
-        new Error(`${ledger.origin}: only a retired key has signed its checkpoint, so none is pinned yet`),
-      );
+      waiting.push(new RetiredError(ledger));
       return before;
     }
     const cosigned = await this.#options.cosigner?.cosign(text, checkpoint, get);

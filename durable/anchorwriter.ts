@@ -1,5 +1,5 @@
 // The writer of anchors, with its alarm: an anchor within the interval after something was published, or at once when
-// enough entries are new. An attempt that fails is told, and made again after the interval.
+// enough entries are new, or a ledger has a new key. An attempt that fails is told, and made again after the interval.
 import { formatSpoolPrefix } from "../src/receipt/spool.ts";
 import type { AnchorStatus, Trouble } from "../src/receipt/status.ts";
 import type { Alarm } from "./alarm.ts";
@@ -36,13 +36,16 @@ export class AnchorWriter {
   }
 
   /**
-   * Sees to it that an anchor is written within the interval, or now if enough entries are new.
+   * Sees to it that an anchor is written within the interval, or now if enough entries are new, or if the last attempt
+   * came before the ledger had published under a new key.
    * @param grown how many entries a ledger has published by now, from a ledger that has.
    */
   async arm(grown?: { readonly ledger: string; readonly published: number }): Promise<void> {
-    const { alarm, entries, intervalMs, now } = this.#options;
-    const isEnough = grown !== undefined && this.#countNew(grown.ledger, grown.published) >= entries;
-    if (isEnough || (await alarm.get()) === null) await alarm.set(now() + (isEnough ? 0 : intervalMs));
+    const { alarm, anchorer, entries, intervalMs, now } = this.#options;
+    const isDue =
+      grown !== undefined &&
+      (this.#countNew(grown.ledger, grown.published) >= entries || anchorer.awaits(grown.ledger));
+    if (isDue || (await alarm.get()) === null) await alarm.set(now() + (isDue ? 0 : intervalMs));
   }
 
   /** How many entries a ledger has published since it was first heard of after the last attempt. */

@@ -76,6 +76,7 @@ export interface World {
   append(...records: (object | string)[]): Promise<string[]>;
   publish(): Promise<number>;
   anchor(): Promise<number | undefined>;
+  readonly anchorer: Anchorer;
   /** What the newest attempt to anchor wants a person to look at. */
   anchorTroubles(): readonly Error[];
 }
@@ -191,6 +192,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     },
     publish: () => publish({ store: ledger.store, archive, ledger: trusted, signer }),
     anchor: () => anchorer.anchor(),
+    anchorer,
     anchorTroubles: () => anchorer.troubles,
   };
 }

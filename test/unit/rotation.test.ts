@@ -1,6 +1,7 @@
 // Keys that are replaced: what the ledger and the anchor writer make of the ones before, what everybody else does,
 // and what a thief can do with one that was retired.
 import { describe, expect, it } from "vitest";
+import { AnchorWriter } from "../../durable/anchorwriter.ts";
 import { openEnvironment } from "../../src/hosts/environment.ts";
 import { makeSigningKey } from "../../src/hosts/keys.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
@@ -237,6 +238,48 @@ describe("a thief of retired keys", () => {
     expect(await after.anchor()).toBe(1);
     expect((await openAnchor(anchorText(after, 1), after.trust.anchorKeys)).payload.ledgers[0]!.size).toBe(4);
     expect(after.anchorTroubles()).toMatchObject([{ message: expect.stringContaining("a retired key") }]);
+  });
+
+  it("keeps no anchor waiting for its interval once the ledger has published under the new one", async () => {
+    const state = emptyState();
+    const before = await rotated(state, []);
+    await grow(before, 1);
+    await before.publish();
+    const after = await rotated(state, ["checkpoint"]);
+    let dueAt: number | null = null;
+    const writer = new AnchorWriter({
+      ...{ anchorer: after.anchorer, intervalMs: 60_000, entries: 1000, ledgers: [LEDGER] },
+      spool: {
+        ...{ list: async () => [], read: async () => undefined },
+        ...{ putIfAbsent: async () => true, delete: async () => {} },
+      },
+      wake: async () => {},
+      now: () => 5,
+      alarm: {
+        get: async () => dueAt,
+        set: async atMs => {
+          dueAt = atMs;
+        },
+        clear: async () => {
+          dueAt = null;
+        },
+      },
+      report: () => {},
+    });
+    await writer.onAlarm();
+    expect(await writer.status()).toMatchObject({
+      trouble: { reason: expect.stringContaining("retired key") },
+    });
+    await writer.arm({ ledger: "another", published: 1 });
+    expect(dueAt).toBe(60_005);
+    await grow(after, 2);
+    await after.publish();
+    await writer.arm({ ledger: LEDGER, published: after.ledger.store.published() });
+    expect(dueAt).toBe(5);
+    await writer.onAlarm();
+    expect(await writer.status()).toEqual({ latest: 0 });
+    await writer.arm({ ledger: LEDGER, published: after.ledger.store.published() });
+    expect(dueAt).toBe(60_005);
   });
 
   it("gets no anchor into the chain, unless one by the key in force comes after it", async () => {
