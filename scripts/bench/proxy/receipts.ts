@@ -39,13 +39,16 @@ async function verifySample({ n, receipt, seed }: Sample, url: string, trust: Tr
   await verifyEvidence({ receipt: receipt ?? "", seed: parseSeed(seed ?? ""), exchange }, trust);
 }
 
+/** How often to ask whether all is published, in ms. The answer is counted as well, and takes as long as five bare exchanges. */
+const PUBLISHED_LOOK_MS = 250;
+
 /** Waits until the ledger has nothing left to publish. */
 async function untilPublished(health: string): Promise<void> {
   for (;;) {
     const { ledgers } = JSON.parse(await read(health));
     if (ledgers[0].state !== "open") throw new Error(`the ledger is ${JSON.stringify(ledgers[0])}`);
     if (ledgers[0].size === ledgers[0].published) return;
-    await wait(50);
+    await wait(PUBLISHED_LOOK_MS);
   }
 }
 
