@@ -2,7 +2,7 @@
 // module, a config.capnp made from wrangler.toml, and the folder of the objects' databases. Archive and anchors are
 // S3 buckets, because a workerd by itself has none. No secret is in the config: workerd takes them from its
 // environment, for which they are made once and kept in a file that its owner alone can read.
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Policy, parsePolicy } from "../src/edge/policy.ts";
@@ -45,6 +45,8 @@ export async function writeSelfhost(folder: string, options: SelfhostOptions): P
   await writeFile(join(folder, WORKER), await bundleWorker(options.config.main!));
   await writeFile(join(folder, CONFIG), formatConfig(options));
   const keys = Object.entries(await openKeySet(folder)).map(([name, value]) => `${name}='${value}'\n`);
+  // Made anew: one that is there keeps its mode, whatever that is.
+  await rm(join(folder, ENVIRONMENT), { force: true });
   await writeFile(join(folder, ENVIRONMENT), keys.join(""), { mode: 0o600 });
 }
 

@@ -66,6 +66,9 @@ export async function openEnvironment(
 ): Promise<Environment> {
   const sources = { now: Date.now, random: randomBytes, sha256, ...given };
   const policy = parsePolicy(addRetired(vars, secrets));
+  if (secrets.OPERATOR_TOKEN_SHA256 && !/^[0-9a-f]{64}$/i.test(secrets.OPERATOR_TOKEN_SHA256)) {
+    throw new Error("OPERATOR_TOKEN_SHA256: expected 64 hex digits");
+  }
   const receiptKey = await importSigningKey(secrets.RECEIPT_KEY, "RECEIPT_KEY");
   const checkpointKey = await importSigningKey(secrets.CHECKPOINT_KEY, "CHECKPOINT_KEY");
   const anchorKey = await importSigningKey(secrets.ANCHOR_KEY, "ANCHOR_KEY");

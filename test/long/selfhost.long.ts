@@ -2,7 +2,7 @@
 // buckets, here stand-ins in a process of their own, and the ledgers in files.
 import { type ChildProcess, execFileSync, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -126,8 +126,10 @@ describe("a plain workerd", () => {
 
   it("goes on with its keys when its folder is made again", async () => {
     const before = readFileSync(join(out, "secrets.env"), "utf8");
+    chmodSync(join(out, "secrets.env"), 0o644);
     selfhost("--out", out, "--config", config, "--listen", new URL(edge.url).host);
     expect(readFileSync(join(out, "secrets.env"), "utf8")).toBe(before);
+    expect(statSync(join(out, "secrets.env")).mode & 0o777).toBe(0o600);
   });
 
   it.each([

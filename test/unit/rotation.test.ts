@@ -336,6 +336,16 @@ describe("the environment of an edge", () => {
     };
   }
 
+  it.each(["operator-token", `${"0".repeat(64)} `, "0".repeat(63)])(
+    "takes no operator's token but by its SHA-256: with %o nobody would be the operator, and nobody told",
+    async hash => {
+      const { all } = await secrets();
+      await expect(openEnvironment(vars([]), { ...all, OPERATOR_TOKEN_SHA256: hash })).rejects.toThrow(
+        "OPERATOR_TOKEN_SHA256: expected 64 hex digits",
+      );
+    },
+  );
+
   it("has retired keys trusted for what they were for, and until they were retired", async () => {
     const { all, x } = await secrets();
     const until = "2026-11-22T05:22:22Z";
