@@ -1,4 +1,4 @@
-// Errors as anybody may read of them, where the edge tells how it is.
+// Errors in words for everybody, where the edge tells how it is.
 import type { Trouble } from "../src/receipt/status.ts";
 import { Fault } from "../src/tlog/fault.ts";
 

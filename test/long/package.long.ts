@@ -12,6 +12,7 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
+import { writeConfig } from "../../scripts/edges.ts";
 import { type Edge, startEdge } from "../e2e/edge.ts";
 import { bundleForBrowser, CHROMIUM, callInChromium, callInWorkerd } from "../portable/runtimes.ts";
 
@@ -234,7 +235,7 @@ describe("counterfoil serve, from the package", () => {
     upstream = createServer((_, response) => response.end("tea")).listen(0, "127.0.0.1");
     await once(upstream, "listening");
     const { port } = upstream.address() as AddressInfo;
-    await writeFile(join(app, "wrangler.toml"), configure(`http://127.0.0.1:${port}`));
+    await writeConfig(app, `http://127.0.0.1:${port}`);
   });
 
   afterAll(() => {
@@ -263,22 +264,6 @@ describe("counterfoil serve, from the package", () => {
     expect(await exited).toEqual([0, null]);
   });
 });
-
-const configure = (upstream: string) => `[vars]
-issuer = "https://api.example.com"
-client_address = "peer"
-[[vars.ledgers]]
-name = "main"
-origin = "api.example.com/audit/main"
-[[vars.routes]]
-name = "all"
-match = "/*"
-upstream = "${upstream}"
-ledger = "main"
-[vars.lock]
-local = true
-retention_days = 1
-`;
 
 /** Where an edge that was started says that it is. */
 async function addressOf(child: ChildProcessWithoutNullStreams): Promise<string> {
