@@ -58,10 +58,10 @@ const BATCH_ITEMS_MAX = 500;
 
 /**
  * Batches the appends of one isolate: requests that arrive while an append is in flight go together in the
- * next one, and give others a moment to join them; one that is alone goes at once. The platform ties a promise and a timer to the request that made it, and a request can be
- * cancelled at any moment; so every request waits only for promises and timers of its own, a batch is sent
- * by its first request under `waitUntil`, others hand it nothing but their resolvers, and whatever a
- * cancelled request leaves behind is stepped over after a bounded wait.
+ * next one, and give others a moment to join them; one that is alone goes at once. The platform ties a promise
+ * and a timer to the request that made it, and a request can be cancelled at any moment; so every request waits
+ * only for promises and timers of its own, a batch is sent by its first request under `waitUntil`, others hand it
+ * nothing but their resolvers, and whatever a cancelled request leaves behind is stepped over after a bounded wait.
  */
 export class Batcher<Item, Answer> {
   /** A fresh connection for each call: one that has thrown is never used again. */

@@ -1,11 +1,9 @@
 // The fetch that verifies, in each of its modes: against a real edge in this process.
 import { beforeEach, describe, expect, test } from "vitest";
 import {
-  createTrust,
   describeFailure,
   type ExchangeReport,
   type Fetch,
-  formatTrust,
   type ReceiptOptions,
   type Trust,
   Undecided,
@@ -13,19 +11,25 @@ import {
   withReceipts,
 } from "../../../src/client/index.ts";
 import { parseReceipt } from "../../../src/receipt/receipt.ts";
-import { createWorld, fixedKey, ISSUER, type World } from "../../world.ts";
-import { bytesOf, failureOf, openWeb, PREFIX, refuse, streamOf, URL_OF, type Web, withBody } from "./web.ts";
+import { fixedKey, ISSUER } from "../../world.ts";
+import {
+  bytesOf,
+  failureOf,
+  openClient,
+  PREFIX,
+  refuse,
+  streamOf,
+  URL_OF,
+  type Web,
+  withBody,
+} from "./web.ts";
 
-let world: World;
 let web: Web;
 let fetch: Fetch;
 let trust: Trust;
 
 beforeEach(async () => {
-  world = await createWorld();
-  web = openWeb(world);
-  fetch = web.fetch;
-  trust = await createTrust(formatTrust(world.trust));
+  ({ web, fetch, trust } = await openClient());
 });
 
 /** Waits until as many exchanges were reported. */

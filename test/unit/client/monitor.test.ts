@@ -1,15 +1,8 @@
 // The monitor: what it remembers, and what it makes of a ledger that contradicts that.
 import { beforeEach, describe, expect, test } from "vitest";
-import {
-  createMonitor,
-  createTrust,
-  type Fetch,
-  formatTrust,
-  type Trust,
-  Undecided,
-} from "../../../src/client/index.ts";
+import { createMonitor, type Fetch, type Trust, Undecided } from "../../../src/client/index.ts";
 import { createWorld, LEDGER, ORIGIN, type World } from "../../world.ts";
-import { failureOf, openWeb, refuse, type Web } from "./web.ts";
+import { failureOf, openClient, openWeb, refuse, type Web } from "./web.ts";
 
 let world: World;
 let web: Web;
@@ -17,10 +10,7 @@ let fetch: Fetch;
 let trust: Trust;
 
 beforeEach(async () => {
-  world = await createWorld();
-  web = openWeb(world);
-  fetch = web.fetch;
-  trust = await createTrust(formatTrust(world.trust));
+  ({ world, web, fetch, trust } = await openClient());
 });
 
 describe("createMonitor", () => {

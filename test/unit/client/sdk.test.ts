@@ -14,9 +14,9 @@ import {
   verifyExchange,
   verifyReceipt,
 } from "../../../src/client/index.ts";
-import { createWorld, fixedKey, ISSUER, type World } from "../../world.ts";
+import { fixedKey, ISSUER, type World } from "../../world.ts";
 import { openEdge } from "./edge.ts";
-import { failureOf, fetchOver, openWeb, PREFIX, refuse, URL_OF, type Web, withBody } from "./web.ts";
+import { failureOf, fetchOver, openClient, PREFIX, refuse, URL_OF, type Web, withBody } from "./web.ts";
 
 let world: World;
 let web: Web;
@@ -24,10 +24,7 @@ let fetch: Fetch;
 let trust: Trust;
 
 beforeEach(async () => {
-  world = await createWorld();
-  web = openWeb(world);
-  fetch = web.fetch;
-  trust = await createTrust(formatTrust(world.trust));
+  ({ world, web, fetch, trust } = await openClient());
 });
 
 describe("createTrust", () => {

@@ -1,6 +1,7 @@
 // The Web as a program sees it: a fetch that reaches one edge, with a hand on what comes back.
+import { createTrust, formatTrust } from "../../../src/client/index.ts";
 import type { Fetch } from "../../../src/client/sender.ts";
-import { ISSUER, type World } from "../../world.ts";
+import { createWorld, ISSUER, type World } from "../../world.ts";
 import { openEdge, type Send } from "./edge.ts";
 
 export const URL_OF = `${ISSUER}/v1/orders?page=2`;
@@ -27,6 +28,13 @@ export function openWeb(world: World): Web {
     },
   };
   return web;
+}
+
+/** A new edge, the way to it, and whom its trust document says to believe. */
+export async function openClient() {
+  const world = await createWorld();
+  const web = openWeb(world);
+  return { world, web, fetch: web.fetch, trust: await createTrust(formatTrust(world.trust)) };
 }
 
 /** A network that is down. */
