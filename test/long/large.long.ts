@@ -22,7 +22,7 @@ const LARGE_BYTES = 1024 * MIB;
 const WARM_BYTES = 64 * MIB;
 
 /** How far above that. The collectors of Deno and Bun let more lie about before they begin, however long a body is. */
-const GROWTH_BYTES_MAX = { workerd: 32 * MIB, node: 32 * MIB, deno: 128 * MIB, bun: 64 * MIB };
+const GROWTH_BYTES_MAX = { workerd: 32 * MIB, node: 24 * MIB, deno: 112 * MIB, bun: 48 * MIB };
 
 let server: Server;
 let edge: Edge;
