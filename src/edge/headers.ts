@@ -21,8 +21,8 @@ const HOP_BY_HOP = new Set([
 /** Counterfoil's own response fields: never believed when they come from anybody else. */
 const OWN_PREFIX = "audit-";
 
-/** A link with the relation of a receipt, alone or among others. */
-const OWN_LINK = /;\s*rel\s*=\s*(?:audit-receipt(?![^\s;,])|"(?:[^"]*\s)?audit-receipt(?:\s[^"]*)?")/i;
+/** The relations of a link, as they follow each `rel`. What one match has looked at, the next one does not look at again. */
+const RELATIONS = /;\s*rel\s*=\s*(?="([^"]*)|([^\s;,]*))/gi;
 
 /** The field in which Cloudflare's front tells the client's address. */
 const ADDRESS_FIELD = "cf-connecting-ip";
@@ -125,10 +125,19 @@ export function withhold(headers: Headers, names: readonly string[]): void {
 export function responseHeaders(response: Response): Headers {
   const headers = endToEnd(response.headers, [...response.headers.keys()]);
   const links = headers.get("link")?.split(/,(?=\s*<)/) ?? [];
-  const others = links.filter(link => !OWN_LINK.test(link));
+  const others = links.filter(link => !isOwnLink(link));
   if (others.length < links.length) headers.delete("link");
   if (others.length > 0 && others.length < links.length) headers.set("link", others.join(",").trim());
   return headers;
+}
+
+/** Whether a link has the relation of a receipt, alone or among others, in quotes that end or do not. */
+function isOwnLink(link: string): boolean {
+  // A backslash says that the next character stands for itself (RFC 9110 section 5.6.4).
+  const plain = link.replace(/\\(.)/g, (_, quoted: string) => (quoted === '"' ? " " : quoted));
+  return [...plain.matchAll(RELATIONS)].some(([, quoted, token]) =>
+    (quoted ?? token)!.toLowerCase().split(/\s+/).includes("audit-receipt"),
+  );
 }
 
 /** A copy, so that what stays is as it was: in its spelling, in as many fields, and byte for byte. */

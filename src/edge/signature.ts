@@ -24,6 +24,12 @@ const BODY_WAIT_MS = 60_000;
 /** Longer signature fields are refused. */
 const FIELD_CHARACTERS_MAX = 8192;
 
+/** How much may be covered, each field as often as it is: no more than all fields of a request may have together. */
+const COVERED_CHARACTERS_MAX = 128 * 1024;
+
+/** More blanks in a row than a covered field may have. */
+const BLANKS = /[\t ]{65}/;
+
 /** By a key's `alg` (RFC 7518, RFC 9864): the algorithm's name in RFC 9421, and its WebCrypto parameters. */
 const ALGORITHMS = {
   Ed25519: { name: "ed25519", parameters: { name: "Ed25519" } },
@@ -125,6 +131,7 @@ export async function checkSignature(
   if (fields.every(value => value === null)) return undefined;
   try {
     if (fields.some(value => (value?.length ?? 0) > FIELD_CHARACTERS_MAX)) throw new Flaw("is too long");
+    requireModest(request.headers);
     const { parameters, components } = await verifySignature(request, {
       policy: {
         algorithms: Object.values(ALGORITHMS).map(({ name }) => name),
@@ -145,6 +152,21 @@ export async function checkSignature(
       ...(error instanceof Flaw && error.status !== undefined ? { status: error.status } : {}),
     };
   }
+}
+
+/**
+ * Whoever has no key can have a signature looked at, and the library parses a field anew for each of its members that is
+ * covered, and takes for each row of blanks in it the square of its length. @throws Flaw
+ */
+function requireModest(headers: Headers): void {
+  const fields = new Map(headers);
+  let characters = 0;
+  for (const [, name] of (fields.get("signature-input") ?? "").matchAll(/"((?:[^"\\]|\\.)*)"/g)) {
+    const value = fields.get(name!) ?? "";
+    characters += value.length;
+    if (BLANKS.test(value)) throw new Flaw("covers a field with more than 64 blanks in a row");
+  }
+  if (characters > COVERED_CHARACTERS_MAX) throw new Flaw("covers too much");
 }
 
 /** The verifier of a key that the policy names. The algorithm is the key's, never what the signature asks for. */

@@ -135,6 +135,33 @@ describe("header fields", () => {
     expect(responseHeaders(new Response(null, { headers: { link: next } })).get("link")).toBe(next);
   });
 
+  it.each([
+    '<http://evil/>; rel="audit-receipt',
+    "<http://evil/>;REL =\tAudit-Receipt",
+    '<http://evil/>; rel="next\taudit-receipt x"; title="y"',
+    '<http://evil/>; rel="audit\\-receipt"',
+    '<http://evil/>; rel="x\\" audit-receipt"',
+    '<http://evil/>; title="; rel="; rel=audit-receipt',
+    '<http://evil/>; title="; rel=\\"audit-receipt\\""',
+  ])("that link to a receipt are not believed however they are spelled: %s", link => {
+    expect(responseHeaders(new Response(null, { headers: { link } })).has("link")).toBe(false);
+  });
+
+  it.each([
+    ["quotes that do not end", `;REL="A${" AUDIT-RECEIPT".repeat(70_000)}T`],
+    ["links that begin over and over", ';rel="\\"'.repeat(120_000)],
+    ["blanks", `;${" ".repeat(1_000_000)}rel${" ".repeat(1_000_000)}="x`],
+  ])(
+    "that link are looked at in less than the square of their length: %s",
+    async (_, link) => {
+      // The square of a million characters takes longer than any test may.
+      responseHeaders(new Response(null, { headers: { link } }));
+      // The time limit of a test is noticed only when something waits.
+      await new Promise(resolve => setTimeout(resolve));
+    },
+    10_000,
+  );
+
   it("tell the client's address only where somebody other than the client sets them", () => {
     const headers = new Headers({ "cf-connecting-ip": "203.0.113.7" });
     expect(clientAddress(headers, "192.0.2.1", "cf-connecting-ip")).toBe("203.0.113.7");

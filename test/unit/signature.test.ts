@@ -274,4 +274,25 @@ describe("a signed request", () => {
     expect(await check(alter(request, { signature: "sig1=:AAAA:" }))).toMatchObject({ is: "invalid" });
     expect(await check(alter(request, { signature: "((((" }))).toMatchObject(invalid("malformed"));
   });
+
+  it.each([
+    ["blanks", `a${"\t ".repeat(64_000)}b`, ['"x-a"'], "blanks in a row"],
+    ["blanks behind a quote", `a${" ".repeat(120_000)}b`, ['"x-b";key="\\""', '"x-a"'], "blanks in a row"],
+    ["one field again and again", "k=1,".repeat(30_000), keyed(400), "covers too much"],
+  ])("is refused before %s are worked through", async (_, value, components, why) => {
+    const input = `sig1=(${components.join(" ")});created=${NOW};keyid="mallory"`;
+    const request = alter(await sign(), { "x-a": value, "signature-input": input });
+    expect(await check(request)).toEqual(invalid(why));
+  });
+
+  it("may cover long fields, several members of one, and blanks in it", async () => {
+    const headers = { "x-a": `a="${"x".repeat(20_000)}${" ".repeat(64)}y", b=2`, "x-b": "y".repeat(60_000) };
+    const request = await sign({ headers, components: [...COVERED, "x-a", "x-b"] });
+    expect(await check(request)).toMatchObject({ is: "valid" });
+  });
 });
+
+/** Many members of one field. */
+function keyed(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `"x-a";key="k${i}"`);
+}
