@@ -15,7 +15,7 @@ import {
 } from "../receipt/record.ts";
 import { encodeBase64url } from "../tlog/base64.ts";
 import { BodyDigest } from "./body.ts";
-import { type FieldValue, pickHeaders, pickMembers, type Side } from "./fields.ts";
+import { type FieldValue, fitFields, pickHeaders, pickMembers, type Side } from "./fields.ts";
 import type { Head } from "./head.ts";
 import type { Identity } from "./identity.ts";
 import type { Policy, Route } from "./policy.ts";
@@ -132,7 +132,7 @@ export class Exchange {
 
   /** What opens the private fields: for the operator's copy, once it is known who calls. */
   get opening(): Opening {
-    return { jti: this.jti, seed: this.seed, fields: this.#private };
+    return { jti: this.jti, seed: this.seed, fields: { ...this.#private } };
   }
 
   /** The record of a stage, as JSON text: everything that is known by now. */
@@ -164,14 +164,18 @@ export class Exchange {
 
   /** Takes out of a record what is private and too long, commits it to what is private, and formats it. */
   #close(record: AuditRecord): string {
-    const { shown, hidden } = hidePrivate(record, this.#picked, this.#privacy);
+    const { shown, fields, hidden } = hidePrivate(record, this.#picked, this.#privacy);
     if (this.hasMore) {
       Object.assign(this.#private, hidden);
       this.#commitment = undefined;
     }
     this.#commitment ??= commitFields(this.#seed, this.#private);
     const closed = { ...shown, ...this.#commitment };
-    const fitTo = (bytesMax: number) => ({ ...closed, req: fitRequest(closed.req!, bytesMax) });
+    const fitTo = (bytesMax: number) => ({
+      ...closed,
+      req: fitRequest(closed.req!, bytesMax),
+      ...(Object.keys(fields).length > 0 && { fields: fitFields(fields, bytesMax) }),
+    });
     // Several long texts can be too much together, each of which would have had its place.
     return formatSmallRecord(fitTo(TEXT_BYTES_MAX)) ?? formatRecord(fitTo(SHORT_TEXT_BYTES_MAX));
   }

@@ -8,11 +8,13 @@ import { encodeBase64url } from "../tlog/base64.ts";
 /** The largest body that pointers look into, in bytes. */
 const FIELD_BODY_BYTES_MAX = 64 * 1024;
 
-/** The longest value that is kept as it is, in bytes of its JSON; a longer one is kept as its length and hash. */
+/** The longest text that is kept as it is, in bytes as JSON spells it; a longer one is kept as its length and hash. */
 const VALUE_BYTES_MAX = 128;
 
 /** The message that a field is in. */
 export type Side = "request" | "response";
+
+const encoder = new TextEncoder();
 
 /** A scalar of JSON, or why there may be one that was not seen. */
 export type FieldValue = string | number | boolean | null | { readonly unread: string };
@@ -105,11 +107,20 @@ export function pickMembers(
   return picked;
 }
 
-/** A value as a record may hold it in the clear. */
-export function fitField(value: FieldValue): unknown {
-  const bytes = new TextEncoder().encode(typeof value === "string" ? value : "");
-  if (typeof value !== "string" || JSON.stringify(value).length + bytes.length <= 2 * VALUE_BYTES_MAX)
-    return value;
+/** Values as a record may hold them in the clear. @param bytesMax what a text may have there, if that is less than usual. */
+export function fitFields(
+  values: Readonly<Record<string, FieldValue>>,
+  bytesMax: number,
+): Record<string, unknown> {
+  const most = Math.min(bytesMax, VALUE_BYTES_MAX);
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, fitField(value, most)]));
+}
+
+function fitField(value: FieldValue, bytesMax: number): unknown {
+  if (typeof value !== "string") return value;
+  const quoted = value.length > bytesMax ? undefined : encoder.encode(JSON.stringify(value));
+  if (quoted !== undefined && quoted.length <= bytesMax + '""'.length) return value;
+  const bytes = encoder.encode(value);
   return { length: bytes.length, sha256: encodeBase64url(sha256(bytes)) };
 }
 

@@ -4,6 +4,9 @@
 /** How often a path may be percent-encoded over; nobody has an honest reason to do it so often. */
 const ROUNDS_MAX = 8;
 
+/** How many characters all readings of a path may have together: what a request may cost before it has a route. */
+const READINGS_CHARACTERS_MAX = 512 * 1024;
+
 /** A path that every upstream reads alike: no escapes, parameters, empty segments or backslashes. */
 const PLAIN = /^(\/[\w.~!$&'()*+,=:@-]+)*\/?$/;
 
@@ -26,16 +29,22 @@ export function normalizePath(pathname: string): string {
 
 /**
  * Every path that some upstream may take this one for, its normal form first.
- * @returns undefined for a path that was encoded over and over.
+ * @returns undefined for a path that was encoded over and over, or that has readings without measure.
  */
 export function readPath(pathname: string): readonly string[] | undefined {
   const normal = normalizePath(pathname);
   if (PLAIN.test(normal)) return [normal];
   const readings = new Set([normal]);
+  let characters = 0;
   for (let text = normal, round = 0; round <= ROUNDS_MAX; round++) {
     let forms = new Set([text]);
     for (const take of LIBERTIES) forms = new Set([...forms].flatMap(form => [form, take(form)]));
-    for (const form of forms) readings.add(resolveDots(form));
+    for (const form of forms) {
+      const reading = resolveDots(form);
+      characters += reading.length;
+      if (characters > READINGS_CHARACTERS_MAX) return undefined;
+      readings.add(reading);
+    }
     const decoded = decode(text);
     if (decoded === text) return [...readings];
     text = decoded;

@@ -1,7 +1,7 @@
 // Privacy: what a route makes private is taken out of a record before it is formatted, and committed to instead.
 import type { PrivateChoice } from "../receipt/disclosure.ts";
 import type { Attempt, AuditRecord, SocketRecord } from "../receipt/record.ts";
-import { type FieldValue, fitField } from "./fields.ts";
+import type { FieldValue } from "./fields.ts";
 import type { Policy, Route } from "./policy.ts";
 
 /** What is private in the records of one exchange, besides what always is. */
@@ -21,12 +21,19 @@ export function privacyOf(route: Route | undefined, { routes }: Policy): Privacy
   return { members: route.private, fields };
 }
 
+/** A record of which what is private is left out, and what it tells besides. */
+interface Shown {
+  readonly shown: AuditRecord;
+  /** The extra fields in the clear. */
+  readonly fields: Record<string, FieldValue>;
+}
+
 /** A record without what is private, and what is private, with null for what is not there. */
 export function hidePrivate(
   record: AuditRecord,
   picked: Readonly<Record<string, FieldValue>>,
   { members, fields }: Privacy,
-): { shown: AuditRecord; hidden: Record<string, unknown> } {
+): Shown & { hidden: Record<string, unknown> } {
   const groups: Record<string, Record<string, unknown>> = { req: { ...record.req }, res: { ...record.res } };
   const hidden: Record<string, unknown> = {};
   for (const member of members) {
@@ -44,12 +51,9 @@ export function hidePrivate(
     ...(record.res && { res: groups.res }),
     ...(record.ws && { ws: hideMessages(record.ws, members) }),
     ...(record.attempts && { attempts: hideAttempts(record.attempts, members) }),
-    ...(clear.length > 0 && {
-      fields: Object.fromEntries(clear.map(([name, value]) => [name, fitField(value)])),
-    }),
     ...(members.length > 0 && { private: [...members] }),
   } as AuditRecord;
-  return { shown, hidden };
+  return { shown, fields: Object.fromEntries(clear), hidden };
 }
 
 function hideMessages(ws: SocketRecord, members: Privacy["members"]): SocketRecord {

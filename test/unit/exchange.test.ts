@@ -25,7 +25,10 @@ const encode = (text: string) => new TextEncoder().encode(text);
 const ADDRESS = "https://api.example.com/people/alice@example.com?q=1";
 
 /** An exchange with both bodies, and its final record. */
-function play(route: object, { routed = true, url = ADDRESS, body = '{"op":"read","who":"bob"}' } = {}) {
+function play(
+  route: object,
+  { routed = true, url = ADDRESS, body = '{"op":"read","who":"bob"}', iss = "" } = {},
+) {
   const policy = policyOf(route);
   const request = new Request(url, { method: "POST", headers: { "user-agent": "test", "x-tenant": "acme" } });
   const exchange = new Exchange(
@@ -35,6 +38,7 @@ function play(route: object, { routed = true, url = ADDRESS, body = '{"op":"read
     policy,
     sources,
   );
+  if (iss !== "") exchange.identify({ auth: { by: "jwt", iss }, sub: "alice", strip: [] });
   exchange.pick("request", request.headers, encode(body));
   exchange.requestBody.update(encode(body));
   exchange.requestBody.end();
@@ -160,6 +164,25 @@ describe("the record of an exchange", () => {
     const receipt = { entry: { record } } as unknown as Parameters<typeof matchExchange>[0];
     expect(matchExchange(receipt, { url })).toContain("path");
     expect(() => matchExchange(receipt, { url: `${url}p` })).toThrow("path");
+  });
+
+  it.each([
+    ["characters that JSON escapes", "\u0001".repeat(36)],
+    ["characters of three bytes", "漢".repeat(63)],
+    ["as many characters as are kept", "x".repeat(127)],
+    ["more of them", "x".repeat(4000)],
+  ])("is small enough whatever a client puts into all of its fields: %s", (_, value) => {
+    const names = Array.from({ length: 16 }, (_, i) => `field_of_a_rather_long_name_${i}`);
+    const fields = Object.fromEntries(names.map((name, i) => [name, { from: "request", pointer: `/f${i}` }]));
+    const body = JSON.stringify(Object.fromEntries(names.map((_, i) => [`f${i}`, value])));
+    const url = `https://${"a.".repeat(120)}example/${"p".repeat(500)}`;
+    for (const hidden of [[], ["req.size"], ALL]) {
+      const { exchange } = play({ fields, private: hidden }, { url, body, iss: "i".repeat(256) });
+      for (let n = 0; n < 3; n++) exchange.attempts.push({ error: "no answer came", ms: 60_000 });
+      const text = exchange.record("failed", { status: 503, error: "e".repeat(300) });
+      expect(encode(text).length).toBeLessThanOrEqual(RECORD_BYTES_MAX);
+      expect(Object.keys(parseRecord(text).fields!)).toEqual(names);
+    }
   });
 
   it("tells the trace that the upstream gets, unless the route leaves traces alone", () => {

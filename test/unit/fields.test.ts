@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type FieldRule, fitField, pickHeaders, pickMembers } from "../../src/edge/fields.ts";
+import { type FieldRule, fitFields, pickHeaders, pickMembers } from "../../src/edge/fields.ts";
 
 const at = (pointer: string): FieldRule => ({ from: "request", pointer, private: false });
 const pick = (pointer: string, body: string | undefined, headers: Record<string, string> = {}) =>
@@ -71,10 +71,13 @@ describe("an extra field", () => {
   });
 
   it("that is too long is recorded as its length and hash", () => {
-    expect(fitField("x".repeat(100))).toBe("x".repeat(100));
-    expect(fitField("x".repeat(300))).toEqual({ length: 300, sha256: expect.stringMatching(/^[\w-]{43}$/) });
-    expect(fitField("\u0001".repeat(100))).toMatchObject({ length: 100 });
-    expect(fitField(5)).toBe(5);
+    const fitOne = (x: string | number, bytesMax = 512) => fitFields({ x }, bytesMax).x;
+    for (const kept of ["x".repeat(128), "é".repeat(64), "\u0001".repeat(21), 5])
+      expect(fitOne(kept)).toBe(kept);
+    expect(fitOne("x".repeat(129))).toEqual({ length: 129, sha256: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(fitOne("é".repeat(65))).toMatchObject({ length: 130 });
+    expect(fitOne("\u0001".repeat(22))).toMatchObject({ length: 22 });
+    expect(fitOne("x".repeat(65), 64)).toMatchObject({ length: 65 });
   });
 
   it("is found in the deepest body that fits, without harm", () => {

@@ -52,6 +52,19 @@ describe("a path", () => {
     expect(readPath(`/%${"25".repeat(12)}61`)).toBeUndefined();
   });
 
+  it("of which there would be readings without measure has no reading at all, and is not worked out", () => {
+    const path = `/${"%25EF%25B7%25BA;//".repeat(850)}%252525252541`;
+    expect(readPath(path)).toBeUndefined();
+    expect(isReserved(path, "/.well-known/audit/")).toBe(true);
+  });
+
+  it("as long as there can be has its readings where these are few", () => {
+    for (const piece of ["a;b/", "%20/", "a//", "%C3%A9/", "漢/"]) {
+      const { pathname } = new URL(`http://x/${piece.repeat(16_000)}`);
+      expect(readPath(pathname.slice(0, pathname.lastIndexOf("/", 16_000)))).not.toBeUndefined();
+    }
+  });
+
   it("always has its normal form as its first reading, and never throws", () => {
     const piece = fc.constantFrom(
       "/",
