@@ -129,7 +129,7 @@ export class Spool {
       };
       return left.length > 0;
     } catch (error) {
-      this.#state = { ...this.#state, trouble: (error as Error).message };
+      this.#state = { ...this.#state, trouble: describeTrouble(error as Error).reason };
       return true;
     }
   }
@@ -167,14 +167,13 @@ export class Spool {
       if (!("refused" in placement)) {
         entered.push(one);
         if (parseHeader(placement.header).at > one.promise.header.promise) late.push(tellLate(one.promise));
-      } else if (placement.refused === "busy" || placement.refused === "halted") {
-        throw new Error(placement.reason);
       } else {
+        requireReady(placement);
         await this.#setAside(one.key, `${placement.refused}: ${placement.reason}`);
       }
     }
     // Told before the promise is let go. The ledger refuses a second one about the same exchange: one is enough.
-    if (late.length > 0) await this.#options.append(late);
+    if (late.length > 0) (await this.#options.append(late)).forEach(requireReady);
     await this.#options.store.delete(entered.map(({ key }) => key));
   }
 
@@ -236,6 +235,13 @@ export class Spool {
     await store.delete([key]);
     report(`the spool of ledger "${name}"`, new Error(`${key} was set aside: ${reason}`));
   }
+}
+
+/** @throws Error when a ledger refuses for now what it may take later. */
+function requireReady(placement: Placement): void {
+  if (!("refused" in placement)) return;
+  const { refused, reason } = placement;
+  if (refused === "busy" || refused === "halted") throw new Error(reason);
 }
 
 /** When the exchange began whose record lies at a path, if that is one of the spool's. */

@@ -7,6 +7,8 @@ import { formatRows, type Sql, type SqlRow, slices } from "./sql.ts";
 
 /** The most exchanges on one page, and the most that one search in a field without an index looks at. */
 export const PAGE_OPENINGS_MAX = 100;
+/** The most that the values on one page may take, in characters: a page is handed over whole. */
+const PAGE_CHARACTERS_MAX = 8 * 1024 * 1024;
 const SCAN_OPENINGS_MAX = 20_000;
 
 /** The most exchanges in one call of `keep`, and in one pass of `prune`. */
@@ -68,7 +70,7 @@ export class Vault {
   search(search: Search): Page {
     const indexed = (INDEXED as readonly string[]).includes(search.name);
     const found = indexed ? this.#lookUp(search) : this.#scan(search);
-    const openings = found.slice(0, PAGE_OPENINGS_MAX).map(readOpening);
+    const openings = this.#read(firstPage(found));
     if (found.length > openings.length) return { openings, next: openings.at(-1)!.jti };
     const next = indexed ? undefined : this.#scanned(search.before);
     return next === undefined ? { openings } : { openings, next };
@@ -98,9 +100,19 @@ export class Vault {
     return this.#sql.all("SELECT 1 FROM opening LIMIT 1").length === 0;
   }
 
+  #read(jtis: readonly string[]): Opening[] {
+    const these = "SELECT value FROM json_each(?)";
+    return this.#sql
+      .all(
+        `SELECT jti, seed, fields FROM opening WHERE jti IN (${these}) ORDER BY jti DESC`,
+        JSON.stringify(jtis),
+      )
+      .map(readOpening);
+  }
+
   #lookUp({ name, value, before = LAST_JTI }: Search): SqlRow[] {
     return this.#sql.all(
-      `SELECT jti, seed, fields FROM opening
+      `SELECT jti, length(fields) AS characters FROM opening
        WHERE json_extract(fields, '$.${name}') = ? AND jti < ? ORDER BY jti DESC LIMIT ?`,
       value,
       before,
@@ -110,8 +122,8 @@ export class Vault {
 
   #scan({ name, value, before = LAST_JTI }: Search): SqlRow[] {
     return this.#sql.all(
-      `SELECT jti, seed, fields FROM
-         (SELECT jti, seed, fields FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT ?)
+      `SELECT jti, length(fields) AS characters FROM
+         (SELECT jti, fields FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT ?)
        WHERE json_extract(fields, ?) = ? ORDER BY jti DESC LIMIT ?`,
       before,
       SCAN_OPENINGS_MAX,
@@ -130,6 +142,18 @@ export class Vault {
     )[0];
     return row?.jti as string | undefined;
   }
+}
+
+/** The ids of as many of these rows as fit a page; of one at least. */
+function firstPage(rows: readonly SqlRow[]): string[] {
+  let left = PAGE_CHARACTERS_MAX;
+  const jtis: string[] = [];
+  for (const { jti, characters } of rows.slice(0, PAGE_OPENINGS_MAX)) {
+    left -= characters as number;
+    if (left < 0 && jtis.length > 0) break;
+    jtis.push(jti as string);
+  }
+  return jtis;
 }
 
 function readOpening(row: SqlRow): Opening {

@@ -19,11 +19,18 @@ const GATHER_MS = 100;
 const WAIT_MS = 5000;
 const LOST_MS = 15_000;
 
+/** What one sending may have, and how much all of them together: a caller chooses how long private values are. */
 const SENDING_OPENINGS_MAX = 500;
+const SENDING_CHARACTERS_MAX = 4 * 1024 * 1024;
+const CHARACTERS_MAX = 16 * 1024 * 1024;
+
+/** What an opening takes besides its values, in characters. */
+const OPENING_CHARACTERS = 512;
 
 /** Openings on their way. */
 interface Sending {
   readonly openings: Opening[];
+  characters: number;
   /** When it began, by the edge's clock. */
   readonly began: number;
 }
@@ -38,38 +45,50 @@ export class Keeper {
   readonly #connect: () => Vault;
   readonly #now: () => number;
   #gathering: Sending | undefined;
-  /** What has not ended, the oldest first. */
+  /** What has not ended, the oldest first, and what all of it takes. */
   readonly #sendings = new Set<Sending>();
+  #characters = 0;
 
   constructor(connect: () => Vault, now: () => number) {
     this.#connect = connect;
     this.#now = now;
   }
 
-  /** Keeps an opening, unless the vault cannot be reached: that is logged. */
+  /** Keeps an opening, unless the vault cannot be reached, or so much waits for it already: that is logged. */
   keep(opening: Opening, waitUntil: (work: Promise<unknown>) => void): void {
     const now = this.#now();
     for (const sending of this.#sendings) {
       if (now - sending.began < LOST_MS) break;
-      this.#begin(sending.openings, now, waitUntil);
       this.#end(sending);
+      this.#add(this.#begin(now, waitUntil), sending);
     }
-    if (this.#gathering !== undefined && this.#gathering.openings.length < SENDING_OPENINGS_MAX) {
-      this.#gathering.openings.push(opening);
-    } else {
-      this.#gathering = this.#begin([opening], now, waitUntil);
+    const characters = measure(opening);
+    if (this.#characters + characters > CHARACTERS_MAX) {
+      tellLost([opening], "too much waits for the vault");
+      return;
     }
+    let sending = this.#gathering;
+    if (sending === undefined || !hasRoom(sending, characters)) {
+      sending = this.#gathering = this.#begin(now, waitUntil);
+    }
+    this.#add(sending, { openings: [opening], characters });
   }
 
-  #begin(openings: Opening[], began: number, waitUntil: (work: Promise<unknown>) => void): Sending {
-    const sending = { openings, began };
+  #begin(began: number, waitUntil: (work: Promise<unknown>) => void): Sending {
+    const sending = { openings: [], characters: 0, began };
     this.#sendings.add(sending);
     waitUntil(this.#send(sending));
     return sending;
   }
 
+  #add(sending: Sending, { openings, characters }: Pick<Sending, "openings" | "characters">): void {
+    sending.openings.push(...openings);
+    sending.characters += characters;
+    this.#characters += characters;
+  }
+
   #end(sending: Sending): void {
-    this.#sendings.delete(sending);
+    if (this.#sendings.delete(sending)) this.#characters -= sending.characters;
     if (this.#gathering === sending) this.#gathering = undefined;
   }
 
@@ -81,8 +100,7 @@ export class Keeper {
     try {
       await this.#deliver(openings).catch(() => this.#deliver(openings));
     } catch (error) {
-      const jtis = openings.map(({ jti }) => jti).join(", ");
-      console.error(`the operator cannot open these exchanges, ${(error as Error).message}: ${jtis}`);
+      tellLost(openings, (error as Error).message);
     } finally {
       this.#end(sending);
     }
@@ -91,4 +109,24 @@ export class Keeper {
   #deliver(openings: Opening[]): Promise<void> {
     return within(WAIT_MS, this.#connect().keep(openings));
   }
+}
+
+/** How much of the memory an opening takes, about. */
+function measure({ fields }: Opening): number {
+  let characters = OPENING_CHARACTERS;
+  for (const name in fields) {
+    const value = fields[name];
+    if (typeof value === "string") characters += value.length;
+  }
+  return characters;
+}
+
+/** Whether a sending can take so much more. One that is larger than any may be goes alone. */
+function hasRoom({ openings, characters }: Sending, more: number): boolean {
+  return openings.length < SENDING_OPENINGS_MAX && characters + more <= SENDING_CHARACTERS_MAX;
+}
+
+function tellLost(openings: readonly Opening[], reason: string): void {
+  const jtis = openings.map(({ jti }) => jti).join(", ");
+  console.error(`the operator cannot open these exchanges, ${reason}: ${jtis}`);
 }

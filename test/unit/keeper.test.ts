@@ -2,7 +2,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Keeper } from "../../src/edge/vault.ts";
 import type { Opening } from "../../src/receipt/opening.ts";
 
-const openingOf = (jti: string): Opening => ({ jti, seed: "seed", fields: { sub: null } });
+const openingOf = (jti: string, more: object = {}): Opening => ({
+  jti,
+  seed: "seed",
+  fields: { sub: null, ...more },
+});
 
 /** A vault that answers as the test says, and what it was asked to keep, call by call. */
 function setUp(answer: () => Promise<void>) {
@@ -15,7 +19,8 @@ function setUp(answer: () => Promise<void>) {
     },
   };
   const keeper = new Keeper(() => vault as never, Date.now);
-  const keep = (jti: string) => keeper.keep(openingOf(jti), promise => work.push(promise));
+  const keep = (jti: string, more?: object) =>
+    keeper.keep(openingOf(jti, more), promise => work.push(promise));
   return { calls, work, keep };
 }
 
@@ -69,5 +74,27 @@ describe("the keeper of openings", () => {
     for (let n = 0; n < 1200; n++) keep(String(n));
     await vi.advanceTimersByTimeAsync(1000);
     expect(calls.map(jtis => jtis.length)).toEqual([500, 500, 200]);
+  });
+
+  it("sends those that are long in several calls, so that none is larger than a vault is given", async () => {
+    const { calls, keep } = setUp(async () => {});
+    for (let n = 0; n < 100; n++) keep(String(n), { user_agent: "x".repeat(128 * 1024) });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.flat()).toHaveLength(100);
+    for (const jtis of calls) expect(jtis.length * 128 * 1024).toBeLessThanOrEqual(4 * 1024 * 1024);
+  });
+
+  it("holds no more than a bounded part of the memory while a vault does not answer, and says what it lets go", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { calls, keep } = setUp(() => new Promise(() => {}));
+    for (let n = 0; n < 300; n++) keep(`<${n}>`, { user_agent: "x".repeat(128 * 1024) });
+    await vi.advanceTimersByTimeAsync(1000);
+    const told = error.mock.calls.join("\n");
+    expect(calls.flat().length).toBeLessThanOrEqual(128);
+    for (let n = 0; n < 300; n++) expect(calls.flat().includes(`<${n}>`)).toBe(!told.includes(`<${n}>`));
+    await vi.advanceTimersByTimeAsync(20_000);
+    keep("later");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.flat()).toContain("later");
   });
 });

@@ -315,6 +315,41 @@ describe("the spool", () => {
     expect(spool.state).toMatchObject({ waiting: 1, refused: 0, trouble: "too much" });
   });
 
+  it("keeps a promise that is entered late until the ledger has been told of that", async () => {
+    const [world, store] = [await createWorld(), new BreakingStore()];
+    await put(store, world, record(1), -60);
+    let isBusy = true;
+    const spool = new Spool({
+      store,
+      name: LEDGER,
+      origin: ORIGIN,
+      keys: world.trust.receiptKeys,
+      now: world.now,
+      append: async records =>
+        isBusy && records[0]!.includes("entered-late")
+          ? records.map(() => ({ refused: "busy", reason: "too much" }))
+          : world.ledger.append(records),
+      report: () => {},
+    });
+    expect(await spool.drain()).toBe(true);
+    expect(spool.state.trouble).toBe("too much");
+    isBusy = false;
+    expect(await spool.drain()).toBe(false);
+    expect(recordsOf(world).map(({ control }) => control !== undefined)).toEqual([false, true]);
+  });
+
+  it("does not tell everybody the paths of this machine when it cannot be read", async () => {
+    const world = await createWorld();
+    const store = new BreakingStore();
+    const away = () =>
+      Promise.reject(Object.assign(new Error("EACCES: scandir '/srv/secret'"), { code: "EACCES" }));
+    store.list = away;
+    const spool = openSpool(store, world);
+    await spool.look();
+    expect(JSON.stringify(listSpoolAlerts(spool.state, START_MS))).not.toContain("secret");
+    expect(spool.state.trouble).toContain("EACCES");
+  });
+
   it("raises an alert once the time that a waiting promise states has passed, and only then", async () => {
     const [world, store] = [await createWorld(), new BreakingStore()];
     await put(store, world, record(1), 60);

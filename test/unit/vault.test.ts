@@ -83,6 +83,17 @@ describe("the vault", () => {
     },
   );
 
+  it.each(["sub", "user_agent"])("finds by %s what is long, on pages that can be handed over", name => {
+    const long = "x".repeat(1024 * 1024);
+    const wanted = Array.from({ length: 12 }, (_, n) => opening(n, { [name]: "alice", query: long }));
+    for (const each of wanted) vault.keep([each]);
+    const { openings, next } = vault.search({ name, value: "alice" });
+    expect(openings.length).toBeGreaterThan(0);
+    expect(openings.length).toBeLessThanOrEqual(8);
+    expect(next).toBe(openings.at(-1)!.jti);
+    expect(searchAll({ name, value: "alice" })).toEqual(wanted.toReversed());
+  });
+
   it("tells numbers from texts", () => {
     vault.keep([opening(1, { size: 5 }), opening(2, { size: "5" })]);
     expect(searchAll({ name: "size", value: 5 })).toEqual([opening(1, { size: 5 })]);
