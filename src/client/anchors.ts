@@ -9,9 +9,8 @@ import {
   openAnchor,
   type Pin,
 } from "../receipt/anchor.ts";
-import type { Timestamp } from "../receipt/timestamp.ts";
 import type { Trust } from "../receipt/trust.ts";
-import { openTimestamp } from "../receipt/verify.ts";
+import { type AnchorTimestamp, openTimestamp } from "../receipt/verify.ts";
 import { Fault, type FaultCode } from "../tlog/fault.ts";
 import type { Archive } from "./archive.ts";
 import { type Findings, located, type Place } from "./findings.ts";
@@ -25,7 +24,7 @@ export interface TimestampReport {
   /** How many are by authorities that it does not name. */
   readonly unknown: number;
   /** The newest of those that hold: its anchor's epoch, the authority's clock, and the authority. */
-  readonly newest?: { readonly epoch: number; readonly time: string; readonly by: string };
+  readonly newest?: AnchorTimestamp & { readonly epoch: number };
 }
 
 /** How many epochs beyond the newest known anchor are looked for. */
@@ -50,7 +49,7 @@ export interface AnchorFound {
   /** Whether it names the anchor before it. */
   readonly chained: boolean;
   /** Its timestamp, if one of the trusted authorities has made it. */
-  readonly timestamped: Timestamp | undefined;
+  readonly timestamped: AnchorTimestamp | undefined;
 }
 
 /** The chain of anchors. */
@@ -197,8 +196,8 @@ export class AnchorWalk {
   }
 
   /** A timestamp that does not hold is a problem of its own: the anchor stands without it. */
-  async #checkTimestamp(anchor: Anchor, place: Place): Promise<Timestamp | undefined> {
-    let timestamp: Timestamp | undefined;
+  async #checkTimestamp(anchor: Anchor, place: Place): Promise<AnchorTimestamp | undefined> {
+    let timestamp: AnchorTimestamp | undefined;
     const { count, unknown, newest } = this.timestamps ?? { count: 0, unknown: 0 };
     this.timestamps = { count, unknown, ...(newest && { newest }) };
     await this.#findings.check(place, async () => {

@@ -11,6 +11,7 @@ import {
   describeFirst,
   describeOthers,
   describeSource,
+  judgeStamp,
   listProblems,
   type Row,
 } from "./print.ts";
@@ -106,19 +107,9 @@ function describeTimestamps(timestamps: TimestampReport | undefined): Row[] {
   return [["timestamps", `${count} hold${last ?? ""}${others}`]];
 }
 
-/** Nobody's clock is more exact than that, with the time that a token takes, in ms. */
-const STAMP_MS = 5 * 60_000;
-
-/** What it means that the clocks of an anchor and of its timestamp are far apart. */
+/** What it means of each timestamp that is far from its anchor's own time. */
 export function judgeStamps(stamps: AuditReport["anchors"]["stamps"]): string[] {
-  return stamps
-    .filter(({ ms }) => Math.abs(ms) > STAMP_MS)
-    .map(({ index, time, at, ms }) => {
-      const says = `anchor ${index} says ${time}, and its timestamp ${at}`;
-      return ms > 0
-        ? `${says}: it is proven to have been there at the later time only, and may be dated back`
-        : `${says}: it was made before the time that it claims, so its writer's clock is wrong`;
-    });
+  return stamps.flatMap(({ index, time, at }) => judgeStamp(index, time, at) ?? []);
 }
 
 /** What is left open when no key that is trusted has signed something, and nothing else is wrong. */

@@ -1,5 +1,6 @@
 // How an answer looks: aligned lines for people, or one JSON document for programs; both say the same.
 // Whatever came from outside is shown without its control characters: a receipt cannot move a cursor.
+import { compareTimestamp } from "../receipt/anchor.ts";
 import { formatSeconds } from "../receipt/key.ts";
 import { isFinal, type Text } from "../receipt/record.ts";
 import type { Verdict } from "../receipt/verify.ts";
@@ -119,8 +120,24 @@ function describeRungs(verdict: Verdict, uncompared: readonly string[], address:
   if (anchor === undefined) rows.push(["not proven", "that an anchor pins it; give one with --anchor"]);
   else rows.push(["anchored", `by anchor ${anchor.epoch} of ${anchor.time}`]);
   if (witnesses.length > 0) rows.push(["witnessed", `by ${witnesses.join(", ")}`]);
-  if (timestamp !== undefined) rows.push(["timestamped", `at ${timestamp.time} by ${timestamp.by}`]);
+  if (anchor === undefined || timestamp === undefined) return rows;
+  rows.push(["timestamped", `at ${timestamp.time} by ${timestamp.by}`]);
+  const off = judgeStamp(anchor.epoch, anchor.time, timestamp.time);
+  if (off !== undefined) rows.push(["note", off]);
   return rows;
+}
+
+/** What it means that a timestamp is far from its anchor's own time; undefined when it is not. */
+export function judgeStamp(epoch: number, anchored: string, stamped: string): string | undefined {
+  const says = `anchor ${epoch} says ${anchored}, and its timestamp ${stamped}`;
+  switch (compareTimestamp(anchored, stamped)) {
+    case "later":
+      return `${says}: it is proven to have been there at the later time only, and may be dated back`;
+    case "earlier":
+      return `${says}: it was made before the time that it claims, so its writer's clock is wrong`;
+    default:
+      return undefined;
+  }
 }
 
 /** How a command ends that an error has ended. @param where what it was about. */

@@ -90,6 +90,20 @@ export function imprintAnchor(payload: AnchorPayload): Uint8Array {
   return sha256(encoder.encode(JSON.stringify(payload)));
 }
 
+/** Nobody's clock is more exact than that, with the time that a token takes, in ms. */
+const TIMESTAMP_OFF_MS = 5 * 60_000;
+
+/**
+ * How a timestamp stands to the time that its anchor claims: so much `later` that the anchor may be dated back, or
+ * `earlier` than that time had come; undefined when clocks explain it. Neither contradicts anything.
+ * @param anchored the time of the anchor, and `stamped` that of the authority, RFC 3339.
+ */
+export function compareTimestamp(anchored: string, stamped: string): "later" | "earlier" | undefined {
+  const ms = Date.parse(stamped) - Date.parse(anchored);
+  if (Math.abs(ms) <= TIMESTAMP_OFF_MS) return undefined;
+  return ms > 0 ? "later" : "earlier";
+}
+
 /** Signs an anchor. The same payload and key always give the same bytes. */
 export function issueAnchor(payload: AnchorPayload, key: SigningKey): Promise<string> {
   const header = JSON.stringify({ alg: "Ed25519", kid: key.kid, typ: ANCHOR_TYPE });

@@ -7,7 +7,7 @@ import type { Note, VerifySignature } from "../tlog/note.ts";
 import { meetsQuorum, parsePolicy } from "../tlog/policy.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
-import { type Anchor, openAnchor } from "./anchor.ts";
+import { type Anchor, compareTimestamp, openAnchor } from "./anchor.ts";
 import { type Body, digestOf } from "./digest.ts";
 import { matchesField, type PrivateChoice } from "./disclosure.ts";
 import { isRetired } from "./key.ts";
@@ -46,6 +46,15 @@ export interface Evidence {
   readonly consistency?: readonly Uint8Array[];
 }
 
+/** The timestamp of an anchor. */
+export interface AnchorTimestamp extends Timestamp {
+  /**
+   * Where it is more than five minutes from the anchor's own time: an anchor that is stamped so much `later` was there
+   * by then and may be dated back; one that is stamped `earlier` claims a time that had not come.
+   */
+  readonly off?: "later" | "earlier";
+}
+
 /** What the evidence proves. */
 export interface Verdict {
   readonly rungs: readonly Rung[];
@@ -58,7 +67,7 @@ export interface Verdict {
   /** Who has cosigned, by the names of the trusted policy, when it asks for anybody. */
   readonly witnesses: readonly string[];
   /** Who has timestamped the anchor, and when, if it is somebody whom the caller trusts. */
-  readonly timestamp?: Timestamp;
+  readonly timestamp?: AnchorTimestamp;
   /**
    * What only a retired key has signed, where nothing that is still good vouches for it; left out when there is
    * none. A checkpoint or an anchor among them proves nothing: the rungs, and the members above, are without it.
@@ -128,7 +137,7 @@ export async function verifyEvidence(
 interface OpenedPin {
   readonly note: Note;
   readonly anchor: { readonly epoch: number; readonly time: string };
-  readonly timestamp: Timestamp | undefined;
+  readonly timestamp: AnchorTimestamp | undefined;
   /** Whether a key has signed it that was retired, and nobody says that it was there before. */
   readonly isRetired: boolean;
 }
@@ -165,13 +174,18 @@ async function openPin(
  * unknown witness, that proves nothing and says nothing against anybody.
  * @throws Fault as verifyTimestamp, when a trusted authority's timestamp does not hold.
  */
-export async function openTimestamp({ timestamp }: Anchor, trust: Trust): Promise<Timestamp | undefined> {
+export async function openTimestamp(
+  { timestamp, payload }: Anchor,
+  trust: Trust,
+): Promise<AnchorTimestamp | undefined> {
   const { timestampers = [] } = trust;
   if (timestamp === undefined || timestampers.length === 0) return undefined;
   // Loaded only where there is something to verify: it comes with an ASN.1 library as large as all the rest.
   const { verifyTimestamp } = await import("./timestamp.ts");
   try {
-    return await verifyTimestamp(timestamp.token, timestamp.imprint, timestampers);
+    const stamped = await verifyTimestamp(timestamp.token, timestamp.imprint, timestampers);
+    const off = compareTimestamp(payload.time, stamped.time);
+    return { ...stamped, ...(off && { off }) };
   } catch (error) {
     if (error instanceof Fault && error.code === "unknown-key") return undefined;
     throw error;
