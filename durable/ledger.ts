@@ -9,7 +9,14 @@
 import { entryHash, formatEntry, formatHeader, RECEIPT_TYPE } from "../src/receipt/entry.ts";
 import { JTI_AHEAD_MS, makeJti, timeOfJti } from "../src/receipt/jti.ts";
 import type { Placement } from "../src/receipt/placement.ts";
-import { type Control, formatControl, formatStep, parseRecord } from "../src/receipt/record.ts";
+import {
+  type Control,
+  FINAL_STAGES,
+  formatControl,
+  formatStep,
+  isFinal,
+  parseRecord,
+} from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
@@ -108,7 +115,8 @@ export class Ledger {
   /**
    * Appends records, each the JSON text of an AuditRecord, and answers when all of them are durable.
    * Calls that arrive while others wait share one transaction. A record whose `jti` and `stage` (and for
-   * `interim` its `seq`) are in the ledger already is answered with the place it has. When the pool is full, all are refused as `busy`.
+   * `interim` its `seq`) are in the ledger already is answered with the place it has; another one of that name, or that
+   * ends an exchange once more, is a `conflict`. When the pool is full, all are refused as `busy`.
    * @throws when the transaction failed or the archive could not be compared: then nothing is known to be
    * placed, and asking again is safe.
    */
@@ -346,7 +354,7 @@ class Batch {
         this.#added[index - this.#before.frontier.size] ?? this.#store.entries(index, index + 1)[0];
       return entry === undefined ? { archived: known } : answerAgain(index, entry.text, record.text);
     }
-    return this.#checkAge(record.jti) ?? this.#add(record);
+    return this.#checkAge(record.jti) ?? this.#checkOpen(record) ?? this.#add(record);
   }
 
   #add({ text, jti, step }: Named): Placement {
@@ -382,6 +390,17 @@ class Batch {
         refused: "stale",
         reason: "the exchange began longer ago than the ledger remembers exchanges",
       };
+    }
+    return undefined;
+  }
+
+  /** A refusal for a second ending: an edge makes one, so somebody else has made the other. */
+  #checkOpen({ jti, step }: Named): Placement | undefined {
+    if (!isFinal(step)) return undefined;
+    for (const other of FINAL_STAGES) {
+      const ended = this.#places.get(nameOf({ jti, step: other }));
+      if (ended === undefined) continue;
+      return { refused: "conflict", reason: `the exchange ended as "${other}" at index ${ended.index}` };
     }
     return undefined;
   }

@@ -246,14 +246,15 @@ export class Store {
     this.#sql.all("INSERT INTO node VALUES (?, ?, ?)", level, n, hash);
   }
 
-  /** The places that names have already, by `nameOf`. */
+  /** The places that names have already, and those of their exchanges' endings, by `nameOf`. */
   findNamed(names: readonly Name[]): Map<string, Place> {
     const places = new Map<string, Place>();
     for (const some of slices(names)) {
       const values = some.map(({ jti, step }) => [jti, step]);
       const rows = this.#sql.all(
-        `WITH name (jti, stage) AS (${formatRows(values)})
-         SELECT jti, stage, idx, leaf FROM name CROSS JOIN place USING (jti, stage)`,
+        `WITH name (jti, step) AS (${formatRows(values)})
+         SELECT place.jti, stage, idx, leaf FROM name
+         CROSS JOIN place ON place.jti = name.jti AND stage IN (step, ${FINAL})`,
         ...values.flat(),
       );
       for (const row of rows) {

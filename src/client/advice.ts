@@ -27,6 +27,8 @@ const ADVICE: Readonly<Record<FaultCode | UndecidedCode, string>> = {
   misplaced: "Keep a copy of the archive: entries were moved, and the place says which.",
   "back-dated":
     "Keep a copy of the archive, and ask the operator: a ledger of Counterfoil takes no entry that is older than the last.",
+  "ended-twice":
+    "Keep a copy of the archive, and ask the caller for the receipt: it tells which ending the caller got. Somebody has added the other.",
   forked:
     "Keep everything, also what you had before: two signed trees prove misbehaviour to anybody. Tell the witnesses and others who hold receipts.",
   "rolled-back":

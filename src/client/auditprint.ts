@@ -3,7 +3,6 @@ import type { TimestampReport } from "./anchors.ts";
 import type { AuditReport } from "./audit.ts";
 import type { RunAudit, StateFile } from "./auditing.ts";
 import type { PromiseReport } from "./awaited.ts";
-import type { DoubleEnding } from "./endings.ts";
 import type { Holding } from "./holding.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
 import {
@@ -160,7 +159,6 @@ function describePromise({ jti, step, by, state, index, doubt }: PromiseReport):
 function describeLedger(ledger: LedgerReport): Row[] {
   const { name, origin, published, from, recomputed, anchored, entries, pruned, erased, newestAt, open } =
     ledger;
-  const { double } = ledger;
   const label = `ledger ${name}`;
   const read =
     entries === undefined
@@ -190,22 +188,9 @@ function describeLedger(ledger: LedgerReport): Row[] {
           `index ${exchange.index}, ${exchange.stage} at ${exchange.at}, id ${exchange.jti}`,
         ],
       ),
-    ...(double.count === 0 ? [] : [["note", describeDouble(double.count, name)] as const]),
-    ...double.list
-      .slice(0, LIST_MAX)
-      .map(({ jti, first, second }): Row => ["two endings", `${describeEndings(first, second)}, id ${jti}`]),
   ];
 }
 
 function describeOpen(count: number, ledger: string): string {
   return `${count} exchanges in ledger ${ledger} have no ending on record: under way still, or broken off`;
-}
-
-/** What it means that exchanges ended more than once. */
-function describeDouble(count: number, ledger: string): string {
-  return `${count} exchanges in ledger ${ledger} have more than one ending on record: the ledger took a record after all that the edge had given up, or somebody has added one; the caller's receipt tells which ending the caller got`;
-}
-
-export function describeEndings(first: DoubleEnding["first"], second: DoubleEnding["second"]): string {
-  return `${first.stage} at index ${first.index}, then ${second.stage} at index ${second.index}`;
 }

@@ -8,7 +8,7 @@ import { Fault } from "../tlog/fault.ts";
 import type { Hash } from "../tlog/hash.ts";
 import type { AwaitedRecords } from "./awaited.ts";
 import { type ClockDifference, Clocks } from "./clocks.ts";
-import { Endings, IdHash } from "./endings.ts";
+import { type Ending, Endings, ExchangeId } from "./endings.ts";
 import { located } from "./findings.ts";
 import { QuickReader } from "./spelling.ts";
 import type { EntriesState, Start } from "./state.ts";
@@ -24,6 +24,7 @@ export interface OpenExchange {
 
 // Any byte becomes one character; what is not ASCII then parses as no entry.
 const decoder = new TextDecoder("latin1");
+const encoder = new TextEncoder();
 
 /** A control record, in which a ledger tells of its own history. */
 export interface ControlNote {
@@ -35,6 +36,12 @@ export interface ControlNote {
 /** How many control records are kept; the rest are counted. */
 const CONTROL_MAX = 1000;
 
+/** What of a record tells how far its exchange is. */
+interface Followed {
+  readonly jti: string;
+  readonly stage: Stage;
+}
+
 export class EntryReader {
   readonly #origin: string;
   readonly #awaited: AwaitedRecords;
@@ -42,9 +49,9 @@ export class EntryReader {
   readonly #erased: Set<string>;
   readonly #quick: QuickReader;
   readonly #clocks = new Clocks();
-  readonly #endings = new Endings();
+  readonly #endings: Endings;
   /** Of the entry that is read. */
-  readonly #id = new IdHash();
+  readonly #id = new ExchangeId();
   /** The newest `at`, in ms of Unix time; -Infinity before the first entry. */
   #newestMs: number;
   readonly #control: ControlNote[] = [];
@@ -58,24 +65,26 @@ export class EntryReader {
    * @param start tells what entries that were read before have told.
    */
   constructor(origin: string, awaited: AwaitedRecords, start?: Start) {
-    const { newestAt = "", erased = [], open = [] } = start?.entries ?? {};
+    const { newestAt = "", erased = [], open = [], endings } = start?.entries ?? {};
     this.#origin = origin;
     this.#awaited = awaited;
     this.#quick = new QuickReader(origin);
     this.#newestMs = newestAt === "" ? Number.NEGATIVE_INFINITY : Date.parse(newestAt);
     this.#erased = new Set(erased);
+    this.#endings = new Endings(endings);
     this.#open = new Map(open.map(exchange => [exchange.jti, exchange]));
     if (start?.told !== undefined) this.#readControl(start.told);
   }
 
-  /** What the entries have told, to go on from another time. */
-  state(): Omit<EntriesState, "pruned"> {
+  /** What the entries have told, to go on from another time. @param pruned how many of them are gone by now. */
+  state(pruned: number): EntriesState {
     const told = this.#pruned?.text;
     return {
-      newestAt: this.newestAt,
+      ...{ newestAt: this.newestAt, pruned },
       ...(told !== undefined && { told }),
       erased: [...this.#erased],
       open: this.open,
+      endings: this.#endings.format(pruned),
     };
   }
 
@@ -109,11 +118,6 @@ export class EntryReader {
     return this.#clocks.furthest;
   }
 
-  /** The exchanges that ended more than once, as far as that was noticed. */
-  get double(): Endings["double"] {
-    return this.#endings.double;
-  }
-
   /** The exchanges that began and did not end, oldest first. */
   get open(): OpenExchange[] {
     return [...this.#open.values()];
@@ -122,17 +126,17 @@ export class EntryReader {
   /**
    * Reads the next entry.
    * @param prev the leaf hash of the entry before it; 32 zero bytes for entry 0.
-   * @throws Fault `malformed`, `too-large`, `wrong-origin`, `misplaced`, `broken-chain` or `back-dated`, with
-   *   the entry's index. It has been read all the same.
+   * @throws Fault `malformed`, `too-large`, `wrong-origin`, `misplaced`, `broken-chain`, `back-dated` or `ended-twice`,
+   *   with the entry's index. It has been read all the same.
    */
   read(bytes: Uint8Array, index: number, prev: Hash): void {
     this.#count++;
     const quick = this.#quick;
     if (this.#awaited.isEmpty && quick.read(bytes, index, prev) && quick.at >= this.#newestMs) {
       this.#newestMs = quick.at;
-      quick.hashJti(this.#id);
-      this.#follow(quick, index, quick.at);
+      quick.readJti(this.#id);
       this.#clocks.add(index, quick.time, quick.at);
+      requireOneEnding(quick, index, this.#follow(quick, index, quick.at));
       return;
     }
     const entry = parseAt(bytes, index);
@@ -142,9 +146,8 @@ export class EntryReader {
 
   #readAtLength(entry: Entry, index: number, prev: Hash): void {
     const at = Date.parse(entry.header.at);
-    this.#id.begin();
-    this.#id.addAll(entry.record.jti);
-    this.#follow(entry.record, index, at);
+    this.#id.read(encoder.encode(entry.record.jti));
+    const ended = this.#follow(entry.record, index, at);
     this.#clocks.add(index, Date.parse(entry.record.time), at);
     this.#awaited.see(entry, index);
     const newest = this.#newestMs;
@@ -152,12 +155,11 @@ export class EntryReader {
     this.#checkPlace(entry, index, prev);
     this.#note(entry);
     this.#readControl(entry);
-    if (at >= newest) return;
-    throw new Fault("back-dated", `entry ${index}: older than the entry before it`, {
-      expected: `${formatTime(newest)} or later`,
-      found: entry.header.at,
-      index,
-    });
+    if (at < newest) {
+      const detail = { expected: `${formatTime(newest)} or later`, found: entry.header.at, index };
+      throw new Fault("back-dated", `entry ${index}: older than the entry before it`, detail);
+    }
+    requireOneEnding(entry.record, index, ended);
   }
 
   #checkPlace({ header }: Entry, index: number, prev: Hash): void {
@@ -187,19 +189,36 @@ export class EntryReader {
     if (this.#controlCount++ < CONTROL_MAX) this.#control.push({ index, at, control });
   }
 
-  /** @param exchange its id is made into a text only where that is needed; its hash is there already. */
-  #follow(exchange: { readonly jti: string; readonly stage: Stage }, index: number, at: number): void {
+  /**
+   * @param exchange its id is made into a text only where that is needed; its words are there already.
+   * @returns how it had ended before, if this ends it again.
+   */
+  #follow(exchange: Followed, index: number, at: number): Ending | undefined {
     const { stage } = exchange;
     if (stage === "received" || stage === "started") {
       // Records may come in another order than they were made in.
-      if (this.#endings.has(this.#id)) return;
+      if (this.#endings.find(this.#id) !== undefined) return undefined;
       const { jti } = exchange;
       this.#open.set(jti, { jti, stage, index, at: formatTime(at) });
     } else if (isFinal(stage)) {
       if (this.#open.size > 0) this.#open.delete(exchange.jti);
-      this.#endings.add(this.#id, stage, index, () => exchange.jti);
+      const ended = this.#endings.find(this.#id);
+      if (ended === undefined) this.#endings.add(this.#id, stage, index);
+      return ended;
     }
+    return undefined;
   }
+}
+
+/** @throws Fault `ended-twice` when the exchange of the entry at `index` had ended before. */
+function requireOneEnding(exchange: Followed, index: number, ended: Ending | undefined): void {
+  if (ended === undefined) return;
+  const { jti, stage } = exchange;
+  throw new Fault("ended-twice", `entry ${index}: ends exchange ${jti}, which had ended before`, {
+    expected: `one ending: ${ended.stage}, at index ${ended.index}`,
+    found: `${stage}, at index ${index}`,
+    index,
+  });
 }
 
 function formatTime(ms: number): string {

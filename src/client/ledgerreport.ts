@@ -1,6 +1,5 @@
 // What an audit says of one ledger.
 import type { ClockDifference } from "./clocks.ts";
-import type { DoubleEnding } from "./endings.ts";
 import type { ControlNote, OpenExchange } from "./entries.ts";
 
 export interface LedgerReport {
@@ -24,8 +23,6 @@ export interface LedgerReport {
   readonly newestAt: string | undefined;
   /** Exchanges that began and did not end, oldest first. Evidence, but no contradiction. */
   readonly open: readonly OpenExchange[];
-  /** Exchanges that ended more than once, as far as that was noticed. Somebody's word, but no contradiction. */
-  readonly double: { readonly count: number; readonly list: readonly DoubleEnding[] };
   /** The control records among the entries that were read. */
   readonly control: { readonly count: number; readonly list: readonly ControlNote[] };
   /** Where the clocks of edge and ledger were furthest apart. */

@@ -5,7 +5,7 @@ import { encodeBase64 } from "../tlog/base64.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
 import { explain } from "./advice.ts";
 import type { RunAudit } from "./auditing.ts";
-import { describeEndings, describeOutcome, judgeStamps } from "./auditprint.ts";
+import { describeOutcome, judgeStamps } from "./auditprint.ts";
 import type { ClockDifference } from "./clocks.ts";
 import { html, Markup } from "./html.ts";
 import type { LedgerReport } from "./ledgerreport.ts";
@@ -178,7 +178,7 @@ ${stamps.length === 0 ? html`` : html`<h3>Timestamps furthest from their anchor'
 }
 
 function describeLedger(ledger: LedgerReport): Markup {
-  const { name, open, control, clocks, double } = ledger;
+  const { name, open, control, clocks } = ledger;
   return section(
     `Ledger ${name}`,
     html`${describeCounts(ledger)}
@@ -187,12 +187,6 @@ function describeLedger(ledger: LedgerReport): Markup {
 ${table(
   ["index", "stage", "at", "exchange"],
   open.slice(0, LIST_MAX).map(({ index, stage, at, jti }) => [`${index}`, stage, at, jti]),
-)}
-<h3>Exchanges with more than one ending (${formatCount(double.count)})</h3>
-<p class="note">The ledger took a record after all that the edge had given up, or somebody has added one: the caller's receipt tells which ending the caller got. Looked for among the last few hundred thousand endings at a time.</p>
-${table(
-  ["endings", "exchange"],
-  double.list.slice(0, LIST_MAX).map(({ jti, first, second }) => [describeEndings(first, second), jti]),
 )}
 <h3>Clocks: the largest differences</h3>
 <p class="note">A record's time is the edge's clock; the ledger's is when it took the entry. Between them lie the exchange, the way, and two clocks.</p>

@@ -6,7 +6,7 @@ import { type Entry, RECEIPT_TYPE } from "../receipt/entry.ts";
 import { RECORD_BYTES_MAX, type Stage } from "../receipt/record.ts";
 import { decodeText } from "../receipt/shape.ts";
 import type { Hash } from "../tlog/hash.ts";
-import type { IdHash } from "./endings.ts";
+import type { ExchangeId } from "./endings.ts";
 
 /** What stands between the fixed bytes of a record. */
 const KIND = { text: 0, integer: 1, jti: 2, time: 3, digest: 4 } as const;
@@ -72,10 +72,9 @@ export class QuickReader {
     return jti;
   }
 
-  /** Makes the hash of that id. */
-  hashJti(into: IdHash): void {
-    into.begin();
-    for (let at = this.#jtiAt; at < this.#jtiEnd; at++) into.add(this.#record[at]!);
+  /** Reads that id into words. */
+  readJti(into: ExchangeId): void {
+    into.read(this.#record, this.#jtiAt, this.#jtiEnd);
   }
 
   /**

@@ -15,6 +15,7 @@ import { decodeBase64url, encodeBase64url } from "../tlog/base64.ts";
 import { Fault } from "../tlog/fault.ts";
 import { TILE_WIDTH } from "../tlog/tile.ts";
 import { emptyFrontier, extend, type Frontier, type Hash, makeFrontier } from "../tlog/tree.ts";
+import { parseEndings } from "./endings.ts";
 import type { SignedTree } from "./signed.ts";
 
 const EntriesSchema = v.strictObject({
@@ -28,6 +29,8 @@ const EntriesSchema = v.strictObject({
   erased: v.array(v.string()),
   /** The exchanges that have no ending yet. */
   open: v.array(v.strictObject({ jti: v.string(), stage: v.picklist(STAGES), index: Count, at: Time })),
+  /** The last exchanges that ended. */
+  endings: v.optional(v.string()),
 });
 
 const LedgerSchema = v.strictObject({
@@ -142,11 +145,12 @@ async function openKnown(
  * @throws Fault `malformed`
  */
 function requireSeen(
-  { pruned, read = 0 }: EntriesState,
+  { pruned, read = 0, endings = "" }: EntriesState,
   told: Entry | undefined,
   origin: string,
   size: number,
 ): void {
+  parseEndings(endings, Math.max(size, read));
   // A block is read whole, also where the tree ends in it.
   const isRead = read <= Math.ceil(size / TILE_WIDTH) * TILE_WIDTH;
   const minimum = told === undefined ? 0 : (readMinimum(told) ?? 0);

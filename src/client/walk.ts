@@ -154,8 +154,7 @@ export class LedgerWalk {
       this.#confirmed === this.#pinned!.size && this.#suspects.isEmpty && this.#stored.isSettled;
     if (!isSettled || this.#doubt !== undefined || this.#confirmed < known) return "undecided";
     const entries = this.#entries && {
-      ...this.#entries.state(),
-      pruned: this.#pruned,
+      ...this.#entries.state(this.#pruned),
       read: this.#blocks.loaded,
     };
     const { origin } = this.#ledger;
@@ -214,12 +213,12 @@ export class LedgerWalk {
   /** What a later audit may go on from, if this one has found nothing wrong; undefined while nothing is published. */
   state(): LedgerState | undefined {
     if (this.#note === undefined || this.#mark === undefined) return undefined;
-    const entries = this.#entries?.state();
+    const entries = this.#entries?.state(this.#pruned);
     return {
       origin: this.#ledger.origin,
       checkpoint: new TextDecoder().decode(this.#note),
       ...this.#mark,
-      ...(entries && { entries: { ...entries, pruned: this.#pruned } }),
+      ...(entries && { entries }),
     };
   }
 
@@ -249,7 +248,6 @@ export class LedgerWalk {
       erased: this.#entries?.erased ?? 0,
       newestAt: this.#entries?.newestAt,
       open: this.#entries?.open ?? [],
-      double: this.#entries?.double ?? { count: 0, list: [] },
       control: this.#entries?.control ?? { count: 0, list: [] },
       clocks: this.#entries?.clocks ?? [],
     };

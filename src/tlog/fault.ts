@@ -16,6 +16,8 @@ export const FAULT_CODES = {
   "broken-chain": "An entry does not name the entry before it.",
   misplaced: "An entry says it belongs at another index than the one it stands at.",
   "back-dated": "An entry's time is earlier than the time of the entry before it.",
+  "ended-twice":
+    "An exchange has a second ending on record, where an edge records one and a ledger takes one.",
   forked: "Two signed trees of one ledger contradict each other.",
   "rolled-back": "The ledger is smaller than it once, provably, was.",
   truncated: "Entries, tiles or anchors at the end are missing.",

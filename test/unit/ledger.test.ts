@@ -189,6 +189,20 @@ describe("the ledger", () => {
     checkWhole(ledger);
   });
 
+  it("takes one ending of an exchange, in one call and in several, and says where it is", async () => {
+    const ledger = openLedger();
+    const [first, second] = await ledger.append([record(1), record(1, { stage: "failed" })]);
+    expect(placed(first).index).toBe(1);
+    const refused = { refused: "conflict", reason: expect.stringMatching(/"complete" at index 1$/) };
+    expect(second).toEqual(refused);
+    for (const stage of ["aborted", "failed", "rejected"])
+      expect(await ledger.append([record(1, { stage })])).toEqual([refused]);
+    // A beginning may come after it, and the ending itself again.
+    const [late, again] = await ledger.append([record(1, { stage: "started" }), record(1)]);
+    expect([placed(late).index, placed(again).index]).toEqual([2, 1]);
+    checkWhole(ledger);
+  });
+
   it("refuses what is not a record, and takes the others of the same call", async () => {
     const ledger = openLedger();
     const large = record(9, { note: "x".repeat(5000) });

@@ -2,8 +2,10 @@
 // little again, and finds whatever has been taken away or exchanged since. And what receipts in hand show.
 import { beforeAll, describe, expect, test } from "vitest";
 import { type AuditOptions, type AuditReport, audit } from "../../../src/client/audit.ts";
+import { Endings, ExchangeId, parseEndings } from "../../../src/client/endings.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
 import { formatState, openState, type State } from "../../../src/client/state.ts";
+import { openSqlite } from "../../../src/hosts/sqlite.ts";
 import { formatAnchorPath } from "../../../src/receipt/anchor.ts";
 import { formatEntry } from "../../../src/receipt/entry.ts";
 import { formatTrust } from "../../../src/receipt/trust.ts";
@@ -150,6 +152,94 @@ describe("an audit that goes on from a state", () => {
     const report = await auditOf(copies[5]!, { state: state.state! });
     expect(first(report)).toBe("proven");
     expect(report.ledgers[0]).toMatchObject({ from: 0, entries: 511, recomputed: 511, anchored: 511 });
+  });
+});
+
+describe("a second ending of an exchange", () => {
+  const JTI = plainJti(700);
+
+  /** An archive in which somebody who has the ledger's storage has had an exchange end again, after so many others. */
+  async function endTwice(
+    others: number,
+  ): Promise<{ ended: Objects; twice: Objects; trust: World["trust"] }> {
+    const sql = openSqlite(":memory:");
+    const late = await createWorld({ sql });
+    await late.append({ jti: JTI });
+    await grow(late, others);
+    const ended = copyOf(late);
+    await expect(late.append({ jti: JTI, stage: "failed" })).rejects.toThrow("at index 1");
+    sql.all("DELETE FROM place WHERE jti = ?", JTI);
+    await late.append({ jti: JTI, stage: "failed" });
+    await grow(late, 1);
+    return { ended, twice: copyOf(late), trust: late.trust };
+  }
+
+  test.each([
+    ["at length", 3],
+    ["after others, in quick reading", 300],
+  ])("is wrong, read %s, and so it is when the first was seen by an earlier audit", async (_, others) => {
+    const { ended, twice, trust } = await endTwice(others);
+    const { state } = await audit({ archive: viewOf(ended), trust });
+    for (const known of [{}, { state: state! }]) {
+      const report = await audit({ archive: viewOf(twice), trust, ...known });
+      expect([report.outcome, report.problemCount, report.state]).toEqual(["wrong", 1, undefined]);
+      const { code, message, expected, found, index } = report.problems[0]!.fault;
+      expect({ code, expected, found, index }).toEqual({
+        code: "ended-twice",
+        expected: "one ending: complete, at index 1",
+        found: `failed, at index ${others + 2}`,
+        index: others + 2,
+      });
+      expect(message).toContain(JTI);
+    }
+  });
+
+  test("is held against the last endings that a state has, which are bounded, and read strictly", () => {
+    const endings = new Endings();
+    const id = new ExchangeId();
+    const take = (jti: string) => id.read(new TextEncoder().encode(jti));
+    const count = 2 ** 15 + 5;
+    for (let i = 0; i < count; i++) {
+      // One in the middle is no UUID, and has its place all the same.
+      take(i === count - 9 ? "an id" : `019aa4c7-7c10-7000-8000-${i.toString(16).padStart(12, "0")}`);
+      endings.add(id, i % 2 === 0 ? "rejected" : "complete", 2 ** 33 + i);
+    }
+    const text = endings.format();
+    expect(text.length).toBeLessThan(1_010_000);
+    const again = new Endings(text);
+    expect(again.format()).toBe(text);
+    take("an id");
+    expect(again.find(id)).toEqual({ index: 2 ** 33 + count - 9, stage: "rejected" });
+    take("019aa4c7-7c10-7000-8000-00000000000a");
+    expect(again.find(id)).toEqual({ index: 2 ** 33 + 10, stage: "rejected" });
+    for (const other of [
+      "019AA4C7-7C10-7000-8000-00000000000A",
+      "019aa4c7-7c10-7000-8000-000000000004",
+      "",
+    ]) {
+      take(other);
+      expect(again.find(id), other).toBeUndefined();
+    }
+  });
+
+  test("is held against no endings that are not as they were written", () => {
+    const endings = new Endings();
+    const id = new ExchangeId();
+    for (let i = 0; i < 3; i++) {
+      id.read(new TextEncoder().encode(plainJti(i)));
+      endings.add(id, "complete", i);
+    }
+    const text = endings.format();
+    expect(parseEndings(text, 3).map(({ index }) => index)).toEqual([0, 1, 2]);
+    const bytes = Buffer.from(text, "base64url");
+    const many = Buffer.alloc((2 ** 15 + 1) * 23);
+    for (let i = 0; i <= 2 ** 15; i++) many.writeUInt32BE(i, i * 23 + 18);
+    const swapped = Buffer.concat([bytes.subarray(23, 46), bytes.subarray(0, 23), bytes.subarray(46)]);
+    const staged = Buffer.from(bytes).fill(4, 22, 23);
+    for (const altered of [swapped, staged, many, bytes.subarray(1), Buffer.concat([bytes, bytes])])
+      expect(() => parseEndings(altered.toString("base64url"))).toThrow("not as they were written");
+    for (const altered of [`${text}A`, ` ${text}`]) expect(() => parseEndings(altered)).toThrow("base64url");
+    expect(() => parseEndings(text, 2)).toThrow("not as they were written");
   });
 });
 
@@ -439,7 +529,12 @@ describe("a state", () => {
     const state = await stateOf(copies[3]!);
     await expect(openState(state, world.trust)).resolves.toBeDefined();
     const opened: string[] = [];
-    for (let at = 0; at < state.length; at++) {
+    // Of the endings, which are most of it, not every character.
+    const [first, last] = [
+      state.indexOf('"endings"') + 20,
+      state.indexOf('"', state.indexOf('"endings"') + 20),
+    ];
+    for (let at = 0; at < state.length; at += at > first && at < last ? 16 : 1) {
       const flipped = String.fromCharCode(state.charCodeAt(at) ^ 1);
       for (const damaged of [state.slice(0, at), state.slice(0, at) + flipped + state.slice(at + 1)]) {
         const isOpen = await openState(damaged, world.trust).then(
@@ -549,8 +644,11 @@ describe("a state", () => {
   });
 
   test("stays small however long the ledger is: a few hashes for each level of the tree", async () => {
-    const sizes = await Promise.all([3, 9].map(async i => (await stateOf(copies[i]!)).length));
-    expect(sizes[1]! - sizes[0]!).toBeLessThan(1000);
+    const sizes = [3, 9].map(
+      // The last endings are bounded by their number.
+      async i => (await stateOf(copies[i]!)).replace(/"endings":"[^"]*"/, "").length,
+    );
+    expect((await sizes[1]!) - (await sizes[0]!)).toBeLessThan(1000);
   });
 });
 
