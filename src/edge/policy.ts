@@ -50,8 +50,14 @@ const LedgerSchema = v.strictObject({
     Name,
     v.check(name => !RESERVED_NAMES.includes(name), "expected a name that is not part of the read API"),
   ),
-  /** The name in checkpoints: a URL without scheme, without spaces and plus signs (C2SP tlog-checkpoint). */
-  origin: v.pipe(v.string(), v.regex(/^[^\s+]{1,255}$/, "expected a URL without scheme, spaces and +")),
+  /** The name in checkpoints: a URL without scheme (C2SP tlog-checkpoint), and without plus signs (C2SP signed-note). */
+  origin: v.pipe(
+    v.string(),
+    v.check(
+      isOrigin,
+      "expected a name like api.example.com/audit/main: host and path in their normal form, without scheme and +",
+    ),
+  ),
   /** For how long entries stay in the archive: longer than the ledger must be able to answer for an exchange. */
   retention_days: v.optional(Count(RETENTION_DAYS_MIN)),
 });
@@ -319,10 +325,12 @@ type Rules = v.InferOutput<typeof PolicySchema>;
 
 /** What no single value shows to be wrong: names that are there twice. */
 function checkLedgers({ ledgers }: Rules): void {
-  const names = ledgers.map(({ name }) => name);
-  ledgers.forEach(({ name }, i) => {
-    if (names.indexOf(name) !== i) refuse(`ledgers.${i}.name`, `"${name}" is there twice`);
-  });
+  for (const key of ["name", "origin"] as const) {
+    const names = ledgers.map(ledger => ledger[key]);
+    names.forEach((name, i) => {
+      if (names.indexOf(name) !== i) refuse(`ledgers.${i}.${key}`, `"${name}" is there twice`);
+    });
+  }
 }
 
 /** What is wrong with a route beside the others, and beside the edge itself. */
@@ -423,6 +431,13 @@ function isCertificate(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A URL without its scheme. In the normal form nothing is left that two readers could take for different names. */
+function isOrigin(text: string): boolean {
+  const url = `https://${text}`;
+  const isNormal = isHttpUrl(url) && [url, `${url}/`].includes(new URL(url).href);
+  return isNormal && text.length <= 255 && !text.includes("+");
 }
 
 /** An absolute http or https URL with nothing in it that is not an address. */

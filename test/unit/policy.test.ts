@@ -128,9 +128,9 @@ describe("the policy", () => {
       "vars.ledgers.0.name",
     ],
     [
-      "an origin with a space",
-      { ...good, ledgers: [{ name: "main", origin: "a b" }] },
-      "vars.ledgers.0.origin",
+      "two ledgers of one origin",
+      { ...good, ledgers: [good.ledgers[0], { ...good.ledgers[0], name: "other" }] },
+      'vars.ledgers.1.origin: "api.example.com/audit/main" is there twice',
     ],
     ["two routes of one name", { ...good, routes: [good.routes[0], good.routes[0]] }, "vars.routes.1.name"],
     [
@@ -234,6 +234,38 @@ describe("the policy", () => {
   ])("stops at %s and names the key", (_, vars, path) => {
     expect(() => parsePolicy(vars)).toThrow(path);
   });
+
+  it.each([
+    "https://api.example.com/audit/main",
+    "HTTP://api.example.com",
+    "//api.example.com/main",
+    "/audit/main",
+    "mailto:a@b",
+    "urn:audit:main",
+    "user@api.example.com",
+    "api.example.com/main?a",
+    "api.example.com/main#a",
+    "api.example.com/a/../main",
+    "API.example.com/main",
+    "api.example.com\\main",
+    "api.example.com/a b",
+    "api.example.com/a+b",
+    "api.example.com/\u0001",
+    "api.example.com/\n",
+    "",
+    "a".repeat(256),
+  ])("stops at an origin that is no URL without its scheme, and says so: %j", origin => {
+    const vars = { ...good, ledgers: [{ name: "main", origin }] };
+    const message = `vars.ledgers.0.origin: expected a name like api.example.com/audit/main: host and path in their normal form, without scheme and +, found "${origin}"`;
+    expect(() => parsePolicy(vars)).toThrow(expect.objectContaining({ message }));
+  });
+
+  it.each(["x", "localhost:8787/main", "api.example.com/", "[::1]:7380/a%20b", "xn--bcher-kva.example/main"])(
+    "takes a URL without its scheme for an origin: %s",
+    origin => {
+      expect(parsePolicy({ ...good, ledgers: [{ name: "main", origin }] }).ledgers[0]!.origin).toBe(origin);
+    },
+  );
 
   const { upstream, ...unled } = good.routes[0]!;
   it.each([
