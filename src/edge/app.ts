@@ -1,5 +1,6 @@
 // The app: what lies below the reserved prefix is answered here, everything else is proxied and recorded.
 import { isOwn } from "./admission.ts";
+import { Complaints } from "./complaints.ts";
 import type { Sources } from "./exchange.ts";
 import { readHead } from "./head.ts";
 import { Batcher, type Ledger } from "./ledger.ts";
@@ -22,12 +23,16 @@ export type App = (request: Request, context: Context) => Promise<Response>;
 export function createApp(options: AppOptions): App {
   const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
   const { now } = options.sources;
-  const keepers = new Map([...options.vaults].map(([name, connect]) => [name, new Keeper(connect, now)]));
+  const complaints = new Complaints(now);
+  const keepers = new Map(
+    [...options.vaults].map(([name, connect]) => [name, new Keeper(connect, now, complaints)]),
+  );
   const keepsValues = options.policy.vault.retention_days > 0;
   const recorder = new Recorder({
     ...options,
     ledgers: batchers,
     keepers: keepsValues ? keepers : new Map(),
+    complaints,
   });
   const proxy = new AuditProxy({ ...options, recorder });
   const read = createReader(options);

@@ -9,6 +9,7 @@ import { findSigner, issueReceipt } from "../receipt/receipt.ts";
 import { formatSpoolPath } from "../receipt/spool.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
+import type { Complaints } from "./complaints.ts";
 import type { Exchange, Sources } from "./exchange.ts";
 import { Gap } from "./gap.ts";
 import { type Batcher, type FailureCode, LedgerFailure, within } from "./ledger.ts";
@@ -33,6 +34,7 @@ export interface RecorderOptions {
   /** The way to the vault of each ledger, by the ledger's name; empty when nothing is kept for the operator. */
   readonly keepers: ReadonlyMap<string, Keeper>;
   readonly spool: Spool;
+  readonly complaints: Complaints;
   readonly sources: Sources;
 }
 
@@ -106,17 +108,17 @@ export class Recorder {
     } catch (error) {
       if (!(error instanceof LedgerFailure)) throw error;
       way.failed = error.code;
-      reportCause(exchange, error);
+      this.#complainOfLedger(exchange, error, context);
       const spooled = this.#spool(exchange, record, context);
       way.last = spooled.catch(() => {});
       const { onFailure } = assuranceOf(exchange.route);
       if (onFailure === "spool") return { "audit-promise": await spooled };
       if (onFailure === "open") {
-        context.waitUntil(this.#noteGap(exchange, spooled));
+        context.waitUntil(this.#noteGap(exchange, spooled, context));
         return { "audit-gap": error.code };
       }
       // What the upstream did is on record later, though the client was told that it is not.
-      context.waitUntil(spooled.catch(reason => report(exchange, reason)));
+      context.waitUntil(spooled.catch(reason => this.#complainOfLoss(exchange, reason, context)));
       throw error;
     }
   }
@@ -127,11 +129,11 @@ export class Recorder {
       await this.#append(exchange, record, context);
     } catch (error) {
       way.failed = error instanceof LedgerFailure ? error.code : "refused";
-      reportCause(exchange, error as Error);
+      this.#complainOfLedger(exchange, error as Error, context);
       const spooled = this.#spool(exchange, record, context);
       await spooled.catch(async reason => {
-        report(exchange, reason);
-        await this.#noteGap(exchange, spooled);
+        this.#complainOfLoss(exchange, reason, context);
+        await this.#noteGap(exchange, spooled, context);
       });
     }
   }
@@ -191,7 +193,7 @@ export class Recorder {
   }
 
   /** Counts a record that was let go, as soon as it is known whether it waits in the spool at least. */
-  async #noteGap(exchange: Exchange, spooled: Promise<unknown>): Promise<void> {
+  async #noteGap(exchange: Exchange, spooled: Promise<unknown>, context: Context): Promise<void> {
     const { policy, sources, spool } = this.#options;
     const name = this.#ledgerOf(exchange);
     const isSpooled = await spooled.then(
@@ -210,7 +212,7 @@ export class Recorder {
       assuranceOf(exchange.route).waitMs,
       spool.put(formatSpoolPath(name, beginning), promise),
     );
-    await put.catch(reason => report(exchange, reason));
+    await put.catch(reason => this.#complainOfLoss(exchange, reason, context));
   }
 
   /** Tells a ledger that can be reached again of the gaps that this isolate has left in it. */
@@ -246,16 +248,20 @@ export class Recorder {
   #ledgerOf({ route }: Exchange): string {
     return route?.ledger ?? this.#options.policy.ledgers[0]!.name;
   }
-}
 
-/** What has kept a ledger from taking a record. Callers are told only that it has not. */
-function reportCause({ jti }: Exchange, { cause }: Error): void {
-  if (cause !== undefined) console.error(`exchange ${jti}: the ledger could not be reached:`, cause);
-}
+  /** Tells the log what has kept a ledger from taking a record. Callers are told only that it has not. */
+  #complainOfLedger(exchange: Exchange, { cause }: Error, context: Context): void {
+    if (cause !== undefined) {
+      this.#complain(`ledger "${this.#ledgerOf(exchange)}" could not be reached`, exchange, cause, context);
+    }
+  }
 
-function report(exchange: Exchange, reason: unknown): void {
-  console.error(
-    `exchange ${exchange.jti}: a record of it is neither in the ledger nor in the spool:`,
-    reason,
-  );
+  #complainOfLoss(exchange: Exchange, reason: unknown, context: Context): void {
+    const name = this.#ledgerOf(exchange);
+    this.#complain(`a record is neither in ledger "${name}" nor in its spool`, exchange, reason, context);
+  }
+
+  #complain(what: string, { jti }: Exchange, cause: unknown, context: Context): void {
+    this.#options.complaints.make(what, [jti], cause, work => context.waitUntil(work));
+  }
 }

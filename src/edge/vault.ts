@@ -1,5 +1,6 @@
 // What the edge asks of a vault: the operator's copy of seeds and private values, apart from the ledger.
 import type { Opening, Page, Search } from "../receipt/opening.ts";
+import type { Complaints } from "./complaints.ts";
 import { within } from "./ledger.ts";
 
 export interface Vault {
@@ -44,14 +45,16 @@ export class Keeper {
   /** A fresh connection for each call: one that has thrown is never used again. */
   readonly #connect: () => Vault;
   readonly #now: () => number;
+  readonly #complaints: Complaints;
   #gathering: Sending | undefined;
   /** What has not ended, the oldest first, and what all of it takes. */
   readonly #sendings = new Set<Sending>();
   #characters = 0;
 
-  constructor(connect: () => Vault, now: () => number) {
+  constructor(connect: () => Vault, now: () => number, complaints: Complaints) {
     this.#connect = connect;
     this.#now = now;
+    this.#complaints = complaints;
   }
 
   /** Keeps an opening, unless the vault cannot be reached, or so much waits for it already: that is logged. */
@@ -64,7 +67,7 @@ export class Keeper {
     }
     const characters = measure(opening);
     if (this.#characters + characters > CHARACTERS_MAX) {
-      tellLost([opening], "too much waits for the vault");
+      this.#tellLost([opening], new Error("too much waits for the vault"), waitUntil);
       return;
     }
     let sending = this.#gathering;
@@ -77,7 +80,7 @@ export class Keeper {
   #begin(began: number, waitUntil: (work: Promise<unknown>) => void): Sending {
     const sending = { openings: [], characters: 0, began };
     this.#sendings.add(sending);
-    waitUntil(this.#send(sending));
+    waitUntil(this.#send(sending, waitUntil));
     return sending;
   }
 
@@ -92,7 +95,7 @@ export class Keeper {
     if (this.#gathering === sending) this.#gathering = undefined;
   }
 
-  async #send(sending: Sending): Promise<void> {
+  async #send(sending: Sending, waitUntil: (work: Promise<unknown>) => void): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, GATHER_MS));
     // From here on it is closed.
     if (this.#gathering === sending) this.#gathering = undefined;
@@ -100,10 +103,15 @@ export class Keeper {
     try {
       await this.#deliver(openings).catch(() => this.#deliver(openings));
     } catch (error) {
-      tellLost(openings, (error as Error).message);
+      this.#tellLost(openings, error, waitUntil);
     } finally {
       this.#end(sending);
     }
+  }
+
+  #tellLost(openings: Opening[], cause: unknown, waitUntil: (work: Promise<unknown>) => void): void {
+    const jtis = openings.map(({ jti }) => jti);
+    this.#complaints.make("the vault has not kept what opens an exchange", jtis, cause, waitUntil);
   }
 
   #deliver(openings: Opening[]): Promise<void> {
@@ -124,9 +132,4 @@ function measure({ fields }: Opening): number {
 /** Whether a sending can take so much more. One that is larger than any may be goes alone. */
 function hasRoom({ openings, characters }: Sending, more: number): boolean {
   return openings.length < SENDING_OPENINGS_MAX && characters + more <= SENDING_CHARACTERS_MAX;
-}
-
-function tellLost(openings: readonly Opening[], reason: string): void {
-  const jtis = openings.map(({ jti }) => jti).join(", ");
-  console.error(`the operator cannot open these exchanges, ${reason}: ${jtis}`);
 }

@@ -1,6 +1,7 @@
 // Every record that is let go is counted in a gap that the ledger is told of, whatever goes on meanwhile.
 import { sha256 } from "@noble/hashes/sha2.js";
 import { expect, it } from "vitest";
+import { Complaints } from "../../src/edge/complaints.ts";
 import { Exchange } from "../../src/edge/exchange.ts";
 import { readHead } from "../../src/edge/head.ts";
 import { Batcher } from "../../src/edge/ledger.ts";
@@ -54,6 +55,7 @@ it("a record is counted though its spool answers only after the gap was told of"
       holds: async () => false,
       wake: async () => {},
     },
+    complaints: new Complaints(Date.now),
     sources,
   });
   const works: Promise<unknown>[] = [];
