@@ -137,7 +137,8 @@ export class BucketLock implements Lock {
 
   /**
    * Tries the lock out, once a day. The canary of a day is put at one time and tried at a later one: R2 takes one
-   * write a second for a key, and a write that comes too soon is refused whether there is a lock or not.
+   * write a second for a key, and a write that comes too soon is refused whether there is a lock or not. One that is
+   * gone before it is tried, or before the next day, was deleted by somebody: the lock has not held it.
    */
   async #tryCanary(): Promise<void> {
     const { sql, bucket, now } = this.#options;
@@ -145,21 +146,52 @@ export class BucketLock implements Lock {
     const day = time.slice(0, 10);
     const [known] = sql.all("SELECT at FROM canary WHERE day = ?", day);
     if (known?.at) return;
-    const key = `canary/${day}`;
-    if (await bucket.putIfAbsent(key, encoder.encode(`The canary of ${day}.\n`))) return;
+    if (known === undefined && (await this.#isLastGone(day))) return this.#note(day, null, "accepted", time);
+    const key = keyOf(day);
+    if (await bucket.putIfAbsent(key, contentOf(day))) {
+      if (known !== undefined) return this.#note(day, null, "accepted", time);
+      sql.all("INSERT OR IGNORE INTO canary VALUES (?, NULL, NULL, NULL)", day);
+      return;
+    }
     const overwrite = await outcomeOf(bucket.overwrite(key, encoder.encode("Overwritten.\n")));
     const removal = await outcomeOf(bucket.delete(key));
+    this.#note(day, overwrite, removal, time);
+  }
+
+  /** Whether the canary of the last day before is gone, though it must still be held. It is put again then. */
+  async #isLastGone(day: string): Promise<boolean> {
+    const { sql, bucket, now, retentionSeconds } = this.#options;
+    const [last] = sql.all("SELECT day, removal FROM canary WHERE day < ? ORDER BY day DESC LIMIT 1", day);
+    if (last === undefined || last.removal === "accepted") return false;
+    const before = last.day as string;
+    const isHeld = Date.parse(before) + retentionSeconds * 1000 > now();
+    return isHeld && bucket.putIfAbsent(keyOf(before), contentOf(before));
+  }
+
+  /** Remembers how the canary of a day has fared, and none before it. */
+  #note(day: string, overwrite: string | null, removal: string, at: string): void {
+    const { sql } = this.#options;
     sql.transaction(() => {
-      sql.all("INSERT OR REPLACE INTO canary VALUES (?, ?, ?, ?)", day, overwrite, removal, time);
+      sql.all("INSERT OR REPLACE INTO canary VALUES (?, ?, ?, ?)", day, overwrite, removal, at);
       sql.all("DELETE FROM canary WHERE day < ?", day);
     });
   }
 
+  /** How the newest one has fared that was tried, or was gone. */
   #newestCanary(): SqlRow | undefined {
-    return this.#options.sql.all(
-      "SELECT day, overwrite, removal, at FROM canary ORDER BY day DESC LIMIT 1",
-    )[0];
+    const [row] = this.#options.sql.all(
+      "SELECT day, overwrite, removal, at FROM canary WHERE at IS NOT NULL ORDER BY day DESC LIMIT 1",
+    );
+    return row && Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
   }
+}
+
+function keyOf(day: string): string {
+  return `canary/${day}`;
+}
+
+function contentOf(day: string): Uint8Array {
+  return encoder.encode(`The canary of ${day}.\n`);
 }
 
 /** Whether R2 refused a write because a lock rule holds the object: its code is that of ObjectLockedByBucketPolicy. */

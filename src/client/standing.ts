@@ -86,9 +86,10 @@ async function readWitnesses(
 /** A lock's kind and whether it held, without what differs from one anchor to the next. */
 function describeKind(evidence: AnchorPayload["lock"]): string {
   const { kind, mode } = evidence;
-  const canary = memberOf(evidence.canary, "overwrite");
-  const removal = memberOf(evidence.canary, "removal");
-  const tried = canary === undefined ? "" : `, canary ${canary === "refused" ? removal : canary}`;
+  const attempts = [memberOf(evidence.canary, "overwrite"), memberOf(evidence.canary, "removal")];
+  // One that was gone before it was tried has no first.
+  const canary = attempts.find(outcome => outcome !== undefined && outcome !== "refused") ?? attempts[0];
+  const tried = canary === undefined ? "" : `, canary ${canary}`;
   const holds = memberOf(evidence.rules, "holds_seconds");
   const days = typeof holds === "number" ? `for ${holds / 86_400} days` : holds;
   return `${kind}${days === undefined ? "" : ` ${days}`}${typeof mode === "string" ? ` ${mode}` : ""}${tried}`;

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { BucketLock, type LockedBucket } from "../../durable/lock.ts";
+import { describeLock } from "../../src/client/standing.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { openAnchor } from "../../src/receipt/anchor.ts";
 import { createWorld, START_MS } from "../world.ts";
@@ -195,7 +196,9 @@ describe("the canary", () => {
       removal: "refused",
       at: new Date(now).toISOString(),
     };
-    expect((await lock.look()).evidence).toMatchObject({ canary });
+    const { evidence } = await lock.look();
+    expect(evidence).toMatchObject({ canary });
+    expect(describeLock(evidence)).toContain(", canary refused, ");
     now += 60_000;
     bucket.locked = false;
     expect(await lock.look()).toMatchObject({ evidence: { canary }, troubles: [] });
@@ -217,6 +220,53 @@ describe("the canary", () => {
       "the lock does not hold: the canary was overwritten",
       "the lock does not hold: the canary was deleted",
     ]);
+  });
+
+  it("tells when it was deleted before it was tried, until one has been held again", async () => {
+    const lock = await setUp();
+    await lock.look();
+    bucket.objects.clear();
+    const gone = {
+      evidence: { canary: { day: "2026-11-21", removal: "accepted", at: new Date(now).toISOString() } },
+      troubles: [new Error("the lock does not hold: the canary was deleted")],
+    };
+    expect(await lock.look()).toMatchObject(gone);
+    const { evidence } = await lock.look();
+    expect(evidence).not.toHaveProperty("canary.overwrite");
+    expect(describeLock(evidence)).toContain(", canary accepted, ");
+    expect(bucket.objects.size).toBe(1);
+    now += DAY_S * 1000;
+    expect(await lock.look()).toMatchObject(gone);
+    expect(await lock.look()).toMatchObject({ evidence: { canary: { removal: "refused" } }, troubles: [] });
+  });
+
+  it.each([
+    ["tried", 1],
+    ["only put", 0],
+  ])("tells the next day when it was deleted after it was %s, and all day", async (_, tries) => {
+    const lock = await setUp();
+    await lock.look();
+    for (let i = 0; i < tries; i++) await lock.look();
+    bucket.objects.clear();
+    now += DAY_S * 1000;
+    for (let i = 0; i < 2; i++)
+      expect(await lock.look()).toMatchObject({
+        evidence: { canary: { day: "2026-11-22", removal: "accepted" } },
+        troubles: [new Error("the lock does not hold: the canary was deleted")],
+      });
+    now += DAY_S * 1000;
+    await lock.look();
+    expect(await lock.look()).toMatchObject({ evidence: { canary: { removal: "refused" } }, troubles: [] });
+  });
+
+  it("may be gone once its time under the lock is over", async () => {
+    const lock = await setUp();
+    await lock.look();
+    await lock.look();
+    bucket.objects.clear();
+    now += 31 * DAY_S * 1000;
+    expect((await lock.look()).troubles).toEqual([]);
+    expect((await lock.look()).troubles).toEqual([]);
   });
 
   it("takes a write that came too soon for no refusal by a lock, and is tried again", async () => {
