@@ -324,7 +324,7 @@ class Batch {
   /** Writes what was placed, extends the tree by it and moves the stored head. */
   close(): Head {
     if (this.#added.length === 0) return this.#before;
-    this.#store.addEntries(this.#added);
+    this.#store.addEntries(this.#added, this.#at);
     const leaves = this.#added.map(({ leaf }) => leaf);
     const frontier = extend(this.#before.frontier, leaves, (level, n, hash) =>
       this.#store.addNode(level, n, hash),

@@ -14,6 +14,7 @@ import { type AlertLimits, listAlerts } from "./alerts.ts";
 import { readNewestAnchor } from "./anchor.ts";
 import type { Archive } from "./archive.ts";
 import { type Identity, Ledger } from "./ledger.ts";
+import { Openings, type VaultPort } from "./openings.ts";
 import { publish } from "./publish.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
@@ -41,6 +42,8 @@ export interface LedgerWriterOptions {
   /** How long entries stay in the archive, in ms; for ever when it is left out. */
   readonly retentionMs?: number | undefined;
   readonly alerts: AlertLimits;
+  /** What opens the exchanges on record; left out when nothing is kept of that. */
+  readonly vault?: (VaultPort & { readonly retentionMs: number }) | undefined;
 
   readonly sql: Sql;
   /** Answers when everything that was committed is durable. */
@@ -74,6 +77,7 @@ export class LedgerWriter {
   readonly #options: LedgerWriterOptions;
   readonly #ledger: Ledger;
   readonly #spool: Spool;
+  readonly #openings: Openings | undefined;
   /** When the spool is due to be looked into; 0 for at once. */
   #lookAt = 0;
   /** Whether an alarm is known to be set. */
@@ -85,6 +89,7 @@ export class LedgerWriter {
     this.#options = options;
     this.#ledger = openLedger(options);
     const { name, origin } = options.ledger;
+    this.#openings = openOpenings(options, this.#ledger);
     this.#spool = new Spool({
       ...{ name, origin, keys: options.receiptKeys, now: options.now },
       ...{ store: options.spool, report: options.report },
@@ -135,7 +140,7 @@ export class LedgerWriter {
       minimum: store.retention().minimum,
       ...(halted && { halted: describeTrouble(halted) }),
       ...(this.#trouble && { trouble: this.#trouble }),
-      alerts: listAlerts(store, this.#spool.state, alerts, now()),
+      alerts: [...listAlerts(store, this.#spool.state, alerts, now()), ...(this.#openings?.alerts() ?? [])],
     };
   }
 
@@ -153,7 +158,7 @@ export class LedgerWriter {
     this.#armed = false;
     await this.#setAlarm(RETRY_DELAY_MS);
     this.#armed = true;
-    const { alarm, now, report, ledger } = this.#options;
+    const { now, report, ledger } = this.#options;
     // A clock that was put back meanwhile makes it due as well: it may be weeks until then.
     const waitMs = this.#lookAt - now();
     const looked = waitMs <= 0 || waitMs > SPOOL_LOOK_MS;
@@ -172,9 +177,17 @@ export class LedgerWriter {
       // Before it comes to rest, it looks whether something was put into the spool meanwhile.
       await this.#setAlarm(Math.min(this.#lookAt - now(), SPOOL_LOOK_MS));
     } else {
-      this.#armed = false;
-      await alarm.clear();
+      await this.#rest();
     }
+  }
+
+  /** Nothing is left to be done now; the vault may be asked later. */
+  async #rest(): Promise<void> {
+    const { alarm } = this.#options;
+    const dueAt = this.#openings?.dueAt();
+    this.#armed = false;
+    if (dueAt === undefined) await alarm.clear();
+    else await alarm.set(dueAt);
   }
 
   /** Everything that is due. @returns whether there is more of it. */
@@ -189,8 +202,10 @@ export class LedgerWriter {
     await publish({ store, archive, ledger, signer });
     const isPruning = this.#ledger.prune();
     await anchorWriter.arm({ ledger: name, published: store.published() });
-    if (retentionMs === undefined) return isPruning;
-    return (await retire({ ledger: this.#ledger, archive, name, retentionMs })) || isPruning;
+    const isRetiring =
+      retentionMs !== undefined && (await retire({ ledger: this.#ledger, archive, name, retentionMs }));
+    const isAsking = (await this.#openings?.ask()) ?? false;
+    return isPruning || isRetiring || isAsking;
   }
 
   async #drain(): Promise<void> {
@@ -216,7 +231,10 @@ export class LedgerWriter {
 
   async #arm(): Promise<void> {
     if (this.#armed) return;
-    if ((await this.#options.alarm.get()) === null) await this.#setAlarm(PUBLISH_DELAY_MS);
+    const { alarm, now } = this.#options;
+    // One that is set for later is that of a ledger at rest.
+    if (((await alarm.get()) ?? Number.POSITIVE_INFINITY) > now() + RETRY_DELAY_MS)
+      await this.#setAlarm(PUBLISH_DELAY_MS);
     this.#armed = true;
   }
 
@@ -235,5 +253,21 @@ function openLedger(options: LedgerWriterOptions): Ledger {
     ...{ sql, issuer, origin: ledger.origin, identity, published, now, random, breathe },
     ...(sha256 && { sha256 }),
     recheck: store => recheck({ store, ledger, published, newestAnchor, anchorKeys }),
+  });
+}
+
+/** What compares the exchanges on record with what the vault has, if there is one. */
+function openOpenings(
+  { vault, ledger, now, report }: LedgerWriterOptions,
+  { store }: Ledger,
+): Openings | undefined {
+  if (vault === undefined) {
+    store.forgetAsked();
+    return undefined;
+  }
+  const { retentionMs } = vault;
+  return new Openings({
+    ...{ store, vault, retentionMs, now },
+    report: error => report(`the vault of ledger "${ledger.name}"`, error),
   });
 }

@@ -76,8 +76,9 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    const name = ctx.id.name!;
     ctx.blockConcurrencyWhile(async () => {
-      this.#writer = openLedgerWriter(await readEnvironment(env), ctx.id.name!, {
+      this.#writer = openLedgerWriter(await readEnvironment(env), name, {
         sql: objectSql(ctx.storage),
         sync: () => ctx.storage.sync(),
         alarm: objectAlarm(ctx.storage),
@@ -89,6 +90,7 @@ export class LedgerObject extends DurableObject<Env> implements EdgeLedger {
           status: () => anchorObject(env).status(),
           arm: grown => anchorObject(env).arm(grown),
         },
+        vault: () => env.VAULT.get(env.VAULT.idFromName(name)),
         breathe: () => scheduler.wait(0),
       });
     });
@@ -171,6 +173,10 @@ export class VaultObject extends DurableObject<Env> implements EdgeVault {
 
   find(jti: string): Promise<Opening | "erased" | undefined> {
     return this.#writer.find(jti);
+  }
+
+  missing(jtis: string[]): Promise<string[]> {
+    return this.#writer.missing(jtis);
   }
 
   search(search: Search): Promise<Page> {

@@ -9,6 +9,8 @@
 //   retention  one row: the minimum index that was told, the index of the control record that told it, up to where
 //            bundles are deleted, and when to look again
 //   open     the exchanges that have begun and not ended, with the newest of the two stages that begin one
+//   unopened  exchanges that the vault knew nothing of when it was asked, or is still to be asked about (`late`)
+//   asked    one row: the exchange up to which the vault was asked
 //   partial  the partial tiles in the archive, until their full tile has taken their place
 import { FIRST_PREV } from "../src/receipt/entry.ts";
 import { firstJti } from "../src/receipt/jti.ts";
@@ -68,6 +70,8 @@ const SCHEMA = [
      jti TEXT NOT NULL, stage TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL,
      PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
   "CREATE TABLE IF NOT EXISTS open (stage TEXT NOT NULL, jti TEXT NOT NULL, PRIMARY KEY (stage, jti)) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS unopened (jti TEXT PRIMARY KEY, late INTEGER NOT NULL) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS asked (id INTEGER PRIMARY KEY CHECK (id = 1), jti TEXT NOT NULL)",
   `CREATE TABLE IF NOT EXISTS partial (
      ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
      PRIMARY KEY (ends, level, n, width)) WITHOUT ROWID`,
@@ -86,6 +90,9 @@ export interface Retention {
   /** The time of a newest entry, in ms of Unix time, from which on to look again. */
   readonly dueAt: number;
 }
+
+/** How long after an exchange began what opens it is in the vault, unless it was lost on its way, in ms. */
+export const OPENING_WAIT_MS = 300_000;
 
 /** How many rows of a table one pass of `prune` lets go, so that no transaction grows without bound. */
 const PRUNE_ROWS_MAX = 10_000;
@@ -198,8 +205,8 @@ export class Store {
     this.#sql.all("UPDATE retention SET deleted = ?", deleted);
   }
 
-  /** Adds entries with their places, and keeps track of what has begun and not ended. */
-  addEntries(entries: readonly NewEntry[]): void {
+  /** Adds entries with their places, and keeps track of what has begun and not ended. @param at their time, in ms. */
+  addEntries(entries: readonly NewEntry[], at: number): void {
     for (const some of slices(entries)) {
       const values = some.map(({ index, text, leaf }) => [index, text, leaf]);
       this.#sql.all(`INSERT INTO entry ${formatRows(values)}`, ...values.flat());
@@ -209,6 +216,11 @@ export class Store {
     for (const { jti, step } of entries)
       if (step === "received" || step === "started") this.#begin(jti, step);
     this.#end(entries.filter(({ step }) => isFinal(step)).map(({ jti }) => jti));
+    // Whoever asks the vault about one exchange after the other may be beyond these.
+    const asked = firstJti(at - OPENING_WAIT_MS);
+    for (const { jti, step } of entries)
+      if (jti < asked && step !== "control")
+        this.#sql.all("INSERT OR IGNORE INTO unopened VALUES (?, 1)", jti);
   }
 
   /** An exchange has begun, unless it has got further already: records may come in another order than they were made in. */
@@ -240,6 +252,72 @@ export class Store {
         count,
       )
       .map(row => row.jti as string);
+  }
+
+  /** The exchange up to which the vault was asked; undefined while it never was. */
+  askedTo(): string | undefined {
+    return this.#sql.all("SELECT jti FROM asked")[0]?.jti as string | undefined;
+  }
+
+  /** Notes up to where the vault was asked, about which exchanges, and which of them it does not know. */
+  moveAsked(to: string, jtis: readonly string[], missing: readonly string[]): void {
+    const these = "SELECT value FROM json_each(?)";
+    this.#sql.transaction(() => {
+      this.#sql.all("INSERT OR REPLACE INTO asked VALUES (1, ?)", to);
+      this.#sql.all(`DELETE FROM unopened WHERE jti IN (${these})`, JSON.stringify(jtis));
+      this.#sql.all(
+        `INSERT OR REPLACE INTO unopened SELECT value, 0 FROM json_each(?)`,
+        JSON.stringify(missing),
+      );
+    });
+  }
+
+  /** Forgets up to where the vault was asked, and what came of it: there is none any more. */
+  forgetAsked(): void {
+    for (const table of ["asked", "unopened"]) this.#sql.all(`DELETE FROM ${table}`);
+  }
+
+  /** The first thing on record, from an id on. */
+  nextExchange(from: string): string | undefined {
+    return this.#sql.all("SELECT jti FROM place WHERE jti >= ? ORDER BY jti LIMIT 1", from)[0]?.jti as
+      | string
+      | undefined;
+  }
+
+  /** The first exchanges on record, from one id up to, not including, another; at most `count`. */
+  exchanges(from: string, before: string, count: number): string[] {
+    return this.#sql
+      .all(
+        "SELECT DISTINCT jti FROM place WHERE jti >= ? AND jti < ? AND stage <> 'control' ORDER BY jti LIMIT ?",
+        from,
+        before,
+        count,
+      )
+      .map(row => row.jti as string);
+  }
+
+  /** Whether there are exchanges that the vault was passed over with. */
+  hasLate(): boolean {
+    return this.#sql.all("SELECT 1 FROM unopened WHERE late = 1 LIMIT 1").length > 0;
+  }
+
+  /** The exchanges that the vault is to be asked about (again), those that it never was first; at most `count`. */
+  doubtful(count: number): string[] {
+    return this.#sql
+      .all("SELECT jti FROM unopened ORDER BY late DESC, jti LIMIT ?", count)
+      .map(row => row.jti as string);
+  }
+
+  /** The oldest exchanges that the vault knew nothing of; at most `count`. */
+  unopened(count: number): string[] {
+    return this.#sql
+      .all("SELECT jti FROM unopened WHERE late = 0 ORDER BY jti LIMIT ?", count)
+      .map(row => row.jti as string);
+  }
+
+  /** Forgets those that began before one. */
+  forgetUnopened(before: string): void {
+    this.#sql.all("DELETE FROM unopened WHERE jti < ?", before);
   }
 
   addNode(level: number, n: number, hash: Hash): void {
@@ -361,6 +439,7 @@ export class Store {
       first,
       PRUNE_ROWS_MAX,
     );
+    this.#sql.all("DELETE FROM unopened WHERE jti < ?", first);
     // An ending that comes now is refused as stale: what is open by now stays so, and auditors see it.
     this.#sql.all("DELETE FROM open WHERE stage IN ('received', 'started') AND jti < ?", first);
     const more = "SELECT 1 FROM entry WHERE idx < ? UNION ALL SELECT 1 FROM place WHERE jti < ? LIMIT 1";

@@ -67,6 +67,14 @@ export class Vault {
     return row.seed === null ? "erased" : readOpening(row);
   }
 
+  /** Of these exchanges, those that it does not know: an erased one it does. */
+  missing(jtis: readonly string[]): string[] {
+    const known = "SELECT 1 FROM opening WHERE jti = value";
+    return this.#sql
+      .all(`SELECT value AS jti FROM json_each(?) WHERE NOT EXISTS (${known})`, JSON.stringify(jtis))
+      .map(row => row.jti as string);
+  }
+
   search(search: Search): Page {
     const indexed = (INDEXED as readonly string[]).includes(search.name);
     const found = indexed ? this.#lookUp(search) : this.#scan(search);

@@ -36,6 +36,11 @@ export class VaultWriter {
     return this.#vault.find(jti);
   }
 
+  /** As `Vault.missing`. */
+  async missing(jtis: readonly string[]): Promise<string[]> {
+    return this.#vault.missing(jtis);
+  }
+
   /** As `Vault.search`. */
   async search(search: Search): Promise<Page> {
     return this.#vault.search(search);

@@ -54,7 +54,9 @@ export const ALERTS: Readonly<Record<string, string>> = {
     "find out why the ledger does not take them (its state is above): callers hold signed promises that were not kept",
   "set-aside":
     "look at what lies in refused/ in the archive bucket, and move back what should be tried again",
-  unavailable: "see to it that the archive can be reached",
+  unopened:
+    "an edge ended before it had sent what opens these, or could not: the log of the ledger names them; their callers can open them still, with the seeds that they were given; the alert ends when the values come, or after 30 days",
+  unavailable: "see to it that what is named can be reached",
 };
 
 /**

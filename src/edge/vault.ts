@@ -16,7 +16,7 @@ export interface Vault {
 /** For how long openings are gathered before they are sent, in ms: each sending is one wait for the disk. */
 const GATHER_MS = 100;
 
-/** How long a vault may take to answer, and after how long a sending is lost that has not ended, in ms. */
+/** How long a vault may take to answer, and after how long a sending that has not ended is sent again, in ms. */
 const WAIT_MS = 5000;
 const LOST_MS = 15_000;
 
@@ -39,7 +39,8 @@ interface Sending {
 /**
  * Takes the openings of one isolate to a vault. Nobody waits for that, so a request does no more than add its own to
  * those that are gathered: no timer, no promise. The first of them sends all under `waitUntil`; should its request be
- * gone before that has ended, one that comes later sends them again, and nothing else depends on it.
+ * gone before that has ended, or the vault not take them, one that comes later sends them again, and nothing else depends
+ * on it. What an isolate takes with it when it ends, the ledger notices: durable/openings.ts.
  */
 export class Keeper {
   /** A fresh connection for each call: one that has thrown is never used again. */
@@ -57,24 +58,31 @@ export class Keeper {
     this.#complaints = complaints;
   }
 
-  /** Keeps an opening, unless the vault cannot be reached, or so much waits for it already: that is logged. */
+  /** Keeps an opening, unless so much waits for the vault already: that is logged. */
   keep(opening: Opening, waitUntil: (work: Promise<unknown>) => void): void {
     const now = this.#now();
     for (const sending of this.#sendings) {
       if (now - sending.began < LOST_MS) break;
       this.#end(sending);
-      this.#add(this.#begin(now, waitUntil), sending);
+      for (const lost of sending.openings) this.#gather(lost, now, waitUntil);
     }
+    this.#gather(opening, now, waitUntil);
+  }
+
+  #gather(opening: Opening, now: number, waitUntil: (work: Promise<unknown>) => void): void {
     const characters = measure(opening);
     if (this.#characters + characters > CHARACTERS_MAX) {
-      this.#tellLost([opening], new Error("too much waits for the vault"), waitUntil);
+      const cause = new Error("too much waits for it");
+      this.#complaints.make("the vault gets nothing that opens an exchange", [opening.jti], cause, waitUntil);
       return;
     }
     let sending = this.#gathering;
     if (sending === undefined || !hasRoom(sending, characters)) {
       sending = this.#gathering = this.#begin(now, waitUntil);
     }
-    this.#add(sending, { openings: [opening], characters });
+    sending.openings.push(opening);
+    sending.characters += characters;
+    this.#characters += characters;
   }
 
   #begin(began: number, waitUntil: (work: Promise<unknown>) => void): Sending {
@@ -82,12 +90,6 @@ export class Keeper {
     this.#sendings.add(sending);
     waitUntil(this.#send(sending, waitUntil));
     return sending;
-  }
-
-  #add(sending: Sending, { openings, characters }: Pick<Sending, "openings" | "characters">): void {
-    sending.openings.push(...openings);
-    sending.characters += characters;
-    this.#characters += characters;
   }
 
   #end(sending: Sending): void {
@@ -102,16 +104,12 @@ export class Keeper {
     const { openings } = sending;
     try {
       await this.#deliver(openings).catch(() => this.#deliver(openings));
-    } catch (error) {
-      this.#tellLost(openings, error, waitUntil);
-    } finally {
       this.#end(sending);
+    } catch (error) {
+      // It stays, and is sent again with one that comes later.
+      const jtis = openings.map(({ jti }) => jti);
+      this.#complaints.make("the vault has not taken what opens an exchange", jtis, error, waitUntil);
     }
-  }
-
-  #tellLost(openings: Opening[], cause: unknown, waitUntil: (work: Promise<unknown>) => void): void {
-    const jtis = openings.map(({ jti }) => jti);
-    this.#complaints.make("the vault has not kept what opens an exchange", jtis, cause, waitUntil);
   }
 
   #deliver(openings: Opening[]): Promise<void> {

@@ -5,14 +5,15 @@ import { Anchorer, type AnchorOptions } from "../../durable/anchor.ts";
 import { AnchorWriter } from "../../durable/anchorwriter.ts";
 import { putImmutable } from "../../durable/archive.ts";
 import { Cosigner } from "../../durable/cosigner.ts";
-import { type AnchorPort, LedgerWriter } from "../../durable/ledgerwriter.ts";
+import { type AnchorPort, LedgerWriter, type LedgerWriterOptions } from "../../durable/ledgerwriter.ts";
 import type { Lock } from "../../durable/lock.ts";
+import type { VaultPort } from "../../durable/openings.ts";
 import type { Sql } from "../../durable/sql.ts";
 import { requestTimestamp } from "../../durable/timestamper.ts";
 import { VaultWriter } from "../../durable/vaultwriter.ts";
 import { type App, createApp } from "../edge/app.ts";
 import type { Sources } from "../edge/exchange.ts";
-import type { Ledger } from "../edge/ledger.ts";
+import { type Ledger, within } from "../edge/ledger.ts";
 import type { Platform } from "../edge/platform.ts";
 import type { Policy } from "../edge/policy.ts";
 import type { Vault } from "../edge/vault.ts";
@@ -66,7 +67,12 @@ interface Ports {
   readonly alarm: Alarm;
 }
 
+/** How long a vault may take to say which exchanges it does not know, in ms: an alarm waits for it. */
+const VAULT_WAIT_MS = 10_000;
+
 export interface LedgerPorts extends Ports, Buckets {
+  /** The way to the vault beside it: asked for anew for each call. */
+  readonly vault: () => VaultPort;
   readonly sync: () => Promise<void>;
   readonly anchorWriter: AnchorPort;
   readonly breathe: () => Promise<void>;
@@ -94,11 +100,20 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
     anchorKeys: trust.anchorKeys,
     retentionMs: days === undefined ? undefined : days * DAY_MS,
     alerts: policy.alerts,
+    vault: openVaultPort(policy, ports),
     now: sources.now,
     random: sources.random,
     sha256: sources.sha256,
     report,
   });
+}
+
+function openVaultPort({ vault }: Policy, ports: LedgerPorts): LedgerWriterOptions["vault"] {
+  if (vault.retention_days === 0) return undefined;
+  return {
+    missing: jtis => within(VAULT_WAIT_MS, ports.vault().missing(jtis)),
+    retentionMs: vault.retention_days * DAY_MS,
+  };
 }
 
 export interface AnchorPorts extends Ports, Buckets {

@@ -217,6 +217,7 @@ class Edge implements RunningEdge {
       ...this.#buckets,
       alarm,
       anchorWriter: this.#anchorWriter,
+      vault: () => this.#vaults.get(name)!,
       breathe: () => new Promise(resolve => setImmediate(resolve)),
     });
     return writer;

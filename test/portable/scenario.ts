@@ -140,6 +140,7 @@ class Scenario {
     });
     this.#ledger = openLedgerWriter(environment, "main", {
       ...{ ...stores, sync, alarm: makeAlarm(), anchorWriter: this.#anchors },
+      vault: () => vault,
       breathe: () => Promise.resolve(),
     });
     const vault = openVaultWriter(environment.policy, { sql, alarm: makeAlarm(), now: () => clock.ms });

@@ -43,18 +43,29 @@ describe("the keeper of openings", () => {
     expect(calls).toEqual([["a", "b", "c"], ["d"]]);
   });
 
-  it("sends again what a vault has refused, and says which exchanges it did not get after that", async () => {
+  it("sends again what a vault has refused, at once and with every one that comes later, until it is taken", async () => {
     const error = vi.spyOn(console, "error").mockImplementation(() => {});
-    const { calls, work, keep } = setUp(() => Promise.reject(new Error("out of order")));
+    let isAway = true;
+    const { calls, work, keep } = setUp(async () => {
+      if (isAway) throw new Error("out of order");
+    });
     keep("a");
     keep("b");
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(20_000);
     await Promise.all(work);
     expect(calls).toEqual([
       ["a", "b"],
       ["a", "b"],
     ]);
     expect(error.mock.calls).toEqual([[expect.stringMatching(/for a, b:$/), new Error("out of order")]]);
+    isAway = false;
+    keep("c");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.slice(2)).toEqual([["a", "b", "c"]]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    keep("d");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.slice(3)).toEqual([["d"]]);
   });
 
   it("sends again what a request that is gone was to send, once another one comes", async () => {
@@ -67,7 +78,7 @@ describe("the keeper of openings", () => {
     expect(calls).toEqual([]);
     keep("c");
     await vi.advanceTimersByTimeAsync(1000);
-    expect(calls).toEqual([["a", "b"], ["c"]]);
+    expect(calls).toEqual([["a", "b", "c"]]);
   });
 
   it("has no more than 500 in one call", async () => {
@@ -94,7 +105,7 @@ describe("the keeper of openings", () => {
     const sent = calls.flat().length;
     expect(sent).toBeLessThanOrEqual(128);
     expect(error.mock.calls).toEqual([
-      [expect.stringMatching(`for <${sent}>:$`), new Error("too much waits for the vault")],
+      [expect.stringMatching(`for <${sent}>:$`), new Error("too much waits for it")],
       [expect.stringMatching(`for ${300 - sent - 1} more, the last of them <299>$`)],
     ]);
     await vi.advanceTimersByTimeAsync(20_000);
