@@ -2,7 +2,7 @@
 // comes from wrangler.toml and nowhere else; keys, ledgers and archive are kept in one state folder and
 // survive whatever ends the process. Nothing here needs a network.
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, isIPv6 } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -107,7 +107,6 @@ async function onRuntime(settings: Settings): Promise<Edge> {
   const vars = localVars(given as Record<string, unknown>, issuer.origin, upstream, "peer");
   const { prefix } = await orUsage(() => parsePolicy(vars), settings.config ?? CONFIG_PATH);
   const config = join(state, "wrangler.toml");
-  await mkdir(state, { recursive: true, mode: 0o700 });
   await writeFile(
     config,
     `# Made by npm start from the configuration that it was given.\n${stringify({ vars })}`,

@@ -1,10 +1,11 @@
 // The command line on Node: files, standard streams, and what is loaded only for those commands that need it.
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import { runCommandLine } from "../client/cli.ts";
 import { Undecided } from "../client/outcome.ts";
 import type { Database, KeyStore, Platform } from "../client/platform.ts";
+import { makeFolders } from "./disk.ts";
 import { readPolicy } from "./policy.ts";
 import { pause } from "./signals.ts";
 import { send } from "./wire.ts";
@@ -20,7 +21,7 @@ const platform: Platform = {
   hasFile: async path =>
     (await stat(path).catch(error => absentOr(error, "cannot be read")))?.isFile() === true,
   makeFolder: path =>
-    mkdir(path, { recursive: true }).then(
+    makeFolders(path, 0o777).then(
       () => {},
       error => {
         throw new Undecided("a folder cannot be made", { found: (error as Error).message });

@@ -1,7 +1,6 @@
 // The witness as a process, on Node, Deno or Bun: HTTP in front, and all that it must remember in one folder. The
 // folder is the witness: its key, its name, and what it has cosigned. Whoever loses it has another witness.
 import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -41,7 +40,6 @@ export async function serveWitness(
 
 /** Starts a witness. @throws Error when its folder holds another name, or the address is taken. */
 async function startWitness({ state, name, logs, host, port }: WitnessSettings): Promise<RunningWitness> {
-  await mkdir(state, { recursive: true, mode: 0o700 });
   const kept = (await readOrMake(join(state, "name"), async () => name)).trim();
   if (kept !== name) throw new Error(`the witness of ${state} is called "${kept}", not "${name}"`);
   const jwk = await readOrMake(join(state, "key.json"), makeSigningKey);

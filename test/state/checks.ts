@@ -15,6 +15,7 @@ import {
 import { join } from "node:path";
 import { putImmutable } from "../../durable/archive.ts";
 import { Spool } from "../../durable/spool.ts";
+import { makeFolders } from "../../src/hosts/disk.ts";
 import { Folder, openFolder } from "../../src/hosts/folder.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { openState } from "../../src/hosts/state.ts";
@@ -24,6 +25,25 @@ const bytes = (text: string) => encoder.encode(text);
 const textOf = (found: { bytes: Uint8Array } | undefined) => found && new TextDecoder().decode(found.bytes);
 
 export const CHECKS: Readonly<Record<string, (scratch: string) => void | Promise<void>>> = {
+  async "a folder is made with those above it, or it is said why not"(scratch) {
+    const path = join(scratch, "one/two/three");
+    assert.equal(await makeFolders(path, 0o700), join(scratch, "one"));
+    assert.equal(await makeFolders(path, 0o700), undefined);
+    for (const made of ["one", "one/two", "one/two/three"]) {
+      assert.equal(statSync(join(scratch, made)).mode & 0o777, 0o700);
+    }
+    writeFileSync(join(scratch, "file"), "");
+    symlinkSync("nowhere", join(scratch, "link"));
+    // In /proc a folder is there, and yet none can be made.
+    for (const bad of [
+      ...["file", "file/x", "link", "link/x"].map(name => join(scratch, name)),
+      "/proc/x/y",
+    ]) {
+      await assert.rejects(makeFolders(bad, 0o700), /^Error: \/.*: the folder cannot be made: E\w+:/, bad);
+    }
+    await assert.rejects(openState("/proc/x"), /^Error: \/proc\/x: the folder cannot be made: ENOENT/);
+  },
+
   async "a folder gives back what was put, and nothing for what was not"(scratch) {
     const folder = await openFolder(scratch);
     assert.equal(await folder.putIfAbsent("main/tile/0/x001/067.p/12", bytes("hashes")), true);
