@@ -109,9 +109,13 @@ export class Anchorer {
    * @throws Fault when what stands in the anchor store is not this writer's; any other error may pass by itself.
    */
   async anchor(): Promise<number | undefined> {
-    await this.#finish();
-    await this.#catchUp();
-    await this.#copy();
+    try {
+      await this.#finish();
+      await this.#catchUp();
+    } finally {
+      // What keeps the next one from being written keeps no copy from those before.
+      await this.#copy();
+    }
     const last = await this.#last();
     const locks = await this.#lookAtLocks(last?.payload.epoch);
     const { ledgers, refused } = await this.#look(last?.payload.ledgers ?? []);
@@ -268,12 +272,25 @@ export class Anchorer {
   async #findVoucher(first: number, found: string): Promise<number> {
     let epoch = first;
     for (let text: string | undefined = found; text !== undefined; text = await this.#read(++epoch)) {
-      if (!isRetired((await this.#open(text)).key)) return epoch;
+      if (!isRetired((await this.#openFound(epoch, text)).key)) return epoch;
     }
     throw new Fault(
       "key-not-valid",
-      `anchor ${first}: is unknown here, and from there on only a retired key has signed`,
+      `${formatAnchorPath(first)}: is unknown here, and from there on only a retired key has signed`,
     );
+  }
+
+  /** Opens what stands in the store. @throws Fault that says where, and of which bytes, when it is none of ours. */
+  async #openFound(epoch: number, text: string): Promise<Anchor> {
+    try {
+      return await this.#open(text);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      const what = `${formatAnchorPath(epoch)}: what stands there is no anchor by a key of this edge`;
+      // Whoever keys unknown here belong to, they may be the edge's own: of a configuration that is not this one.
+      const code = error.code === "unknown-key" ? error.code : "broken-anchor-chain";
+      throw new Fault(code, `${what}, so none is written: ${error.message}`);
+    }
   }
 
   #open(text: string): Promise<Anchor> {
@@ -290,7 +307,7 @@ export class Anchorer {
     if (payload.epoch !== epoch || (prev !== undefined && payload.prev !== prev)) {
       throw new Fault(
         "broken-anchor-chain",
-        `anchor ${epoch}: what stands there does not follow anchor ${epoch - 1}`,
+        `${formatAnchorPath(epoch)}: what stands there does not follow anchor ${epoch - 1}`,
         {
           expected: `epoch ${epoch}, prev ${prev}`,
           found: `epoch ${payload.epoch}, prev ${payload.prev}`,
@@ -367,20 +384,40 @@ function tellsNothingNew(
 
 /**
  * The newest anchor object of a store.
- * @param known the newest epoch that its writer knows of; ones that were put after it are found as well.
- * @throws Fault `missing` when that one is gone.
+ * @param known the newest epoch that its writer knows of; ones that were put after it are found as well, as far as each
+ *   is by one of the keys and follows the one before. Whatever else stands there says nothing: it may be anybody's.
+ * @throws Fault `missing` when the known one is gone.
  */
 export async function readNewestAnchor(
   anchors: Archive,
   known: number | undefined,
+  keys: readonly TrustedKey[],
 ): Promise<string | undefined> {
   let newest: string | undefined;
   for (let epoch = known ?? 0; ; epoch++) {
     const object = await anchors.get(formatAnchorPath(epoch));
-    if (object !== undefined) newest = decoder.decode(object.bytes);
-    else if (epoch !== known) return newest;
-    else throw new Fault("missing", `${formatAnchorPath(epoch)}: is gone from the anchor store`);
+    if (object === undefined && epoch === known)
+      throw new Fault("missing", `${formatAnchorPath(epoch)}: is gone from the anchor store`);
+    if (object === undefined) return newest;
+    const text = decoder.decode(object.bytes);
+    if (epoch !== known && !(await follows(text, epoch, newest, keys))) return newest;
+    newest = text;
   }
+}
+
+/** Whether an object is the anchor of an epoch, after the one `before`. */
+async function follows(
+  text: string,
+  epoch: number,
+  before: string | undefined,
+  keys: readonly TrustedKey[],
+): Promise<boolean> {
+  const anchor = await openAnchor(text, keys).catch(error => {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  });
+  const prev = before === undefined ? FIRST_ANCHOR_PREV : digestAnchor(before);
+  return anchor?.payload.epoch === epoch && anchor.payload.prev === prev;
 }
 
 /** Recomputes a root from the tiles of its right edge. */

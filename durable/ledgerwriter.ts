@@ -248,7 +248,8 @@ function openLedger(options: LedgerWriterOptions): Ledger {
   const { anchorKeys, anchors, anchorWriter, archive, issuer, ledger } = options;
   const { sql, identity, now, random, sha256, breathe } = options;
   const published = async (path: string) => (await archive.get(`${ledger.name}/${path}`))?.bytes;
-  const newestAnchor = async () => readNewestAnchor(anchors, (await anchorWriter.status()).latest);
+  const newestAnchor = async () =>
+    readNewestAnchor(anchors, (await anchorWriter.status()).latest, anchorKeys);
   return new Ledger({
     ...{ sql, issuer, origin: ledger.origin, identity, published, now, random, breathe },
     ...(sha256 && { sha256 }),

@@ -157,7 +157,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         store,
         ledger: trusted,
         published,
-        newestAnchor: async () => readNewestAnchor(anchors, anchorer.latest()),
+        newestAnchor: async () => readNewestAnchor(anchors, anchorer.latest(), anchorKeys),
         anchorKeys,
       }),
   });

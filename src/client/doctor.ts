@@ -38,9 +38,11 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   missing: "put back what was deleted from the archive or the anchor store, from a copy",
   tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
   "unknown-key":
-    "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys)",
+    "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys); or somebody has put an anchor of their own into the bucket (In an anchor's place)",
   "key-not-valid":
     "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
+  "broken-anchor-chain":
+    "something stands in the next anchor's place that the edge has not put there: find out who can write to the anchor bucket, take that away from them, and see docs/operations.md, In an anchor's place",
   unavailable:
     "wait, or see to it that the disk has room and the archive can be reached: it is tried again by itself",
 };

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { Cosigner } from "../../durable/cosigner.ts";
+import { plainLock } from "../../durable/lock.ts";
 import { Witness } from "../../durable/witness.ts";
+import { audit } from "../../src/client/audit.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
-import { openAnchor } from "../../src/receipt/anchor.ts";
+import { issueAnchor, openAnchor } from "../../src/receipt/anchor.ts";
 import { openCosignatures } from "../../src/tlog/cosignature.ts";
 import {
   ED25519_COSIGNATURE,
@@ -14,6 +16,7 @@ import {
 } from "../../src/tlog/note.ts";
 import { parsePolicy } from "../../src/tlog/policy.ts";
 import { createWorld, fixedKey, LEDGER, MemoryArchive, ORIGIN, START_MS, type World } from "../world.ts";
+import { copyOf, viewOf } from "./client/archives.ts";
 
 /** A world whose ledger has so many more entries, published; the ledger's genesis record counts as one. */
 async function grown(world: World, more: number): Promise<World> {
@@ -84,11 +87,49 @@ describe("anchoring", () => {
     },
   );
 
-  it("refuses a second, different object for an epoch", async () => {
-    const world = await grown(await createWorld(), 2);
-    world.anchors.set("anchors/0000000000.jws", new Uint8Array([1]));
-    await expect(world.anchor()).rejects.toThrow("anchor");
-  });
+  const planted: [string, string, (text: string) => Promise<string>][] = [
+    ["bytes that are no anchor", "broken-anchor-chain", async () => "what is this?"],
+    ["an older anchor once more", "broken-anchor-chain", async text => text],
+    [
+      "an anchor by a stranger's key",
+      "unknown-key",
+      async text => {
+        const payload = JSON.parse(Buffer.from(text.split(".")[1]!, "base64url").toString());
+        return issueAnchor({ ...payload, epoch: 2 }, await fixedKey("a stranger"));
+      },
+    ],
+  ];
+  it.each(planted)(
+    "says where %s stands in the next one's place, and goes on in another store that gets what there is",
+    async (_, code, plant) => {
+      const anchorSql = openSqlite(":memory:");
+      const sql = openSqlite(":memory:");
+      const blocked = await grown(await createWorld({ sql, anchorSql }), 2);
+      await blocked.anchor();
+      await grown(blocked, 2);
+      await blocked.anchor();
+      blocked.anchors.set("anchors/0000000002.jws", Buffer.from(await plant(anchorText(blocked, 1))));
+      await grown(blocked, 2);
+      const message = expect.stringContaining("anchors/0000000002.jws: what stands there");
+      await expect(blocked.anchor()).rejects.toMatchObject({ code, message });
+      // A copy that is new gets what there is, though no anchor can be written; then it takes the store's place.
+      const store = new MemoryArchive();
+      const { archive, anchors } = blocked;
+      const lock = plainLock("none");
+      const options = { sql, anchorSql, archive };
+      const copying = await createWorld({
+        ...options,
+        anchors,
+        copies: [{ name: "other", archive: store, lock }],
+      });
+      await expect(copying.anchor()).rejects.toMatchObject({ code });
+      expect([...store.objects.keys()]).toEqual(["anchors/0000000000.jws", "anchors/0000000001.jws"]);
+      const moved = await createWorld({ ...options, anchors: store });
+      expect(await moved.anchor()).toBe(2);
+      const report = await audit({ archive: viewOf(copyOf(moved)), trust: moved.trust });
+      expect(report).toMatchObject({ outcome: "proven", anchors: { count: 3, newest: { epoch: 2 } } });
+    },
+  );
 
   /** The newest anchor's refusals, which must be all that is new in it. */
   async function refusals(world: World) {

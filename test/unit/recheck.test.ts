@@ -19,6 +19,7 @@ import {
 
 const CHECKPOINT = `${LEDGER}/checkpoint`;
 const ANCHOR = "anchors/0000000000.jws";
+const NEXT_ANCHOR = "anchors/0000000001.jws";
 
 /** What outlives a ledger. */
 interface State {
@@ -198,6 +199,47 @@ describe("a ledger that starts where all is well", () => {
     expect(archive.reads).toBe(reads);
   });
 });
+
+describe("a ledger that starts while something else stands at the next anchor's place", () => {
+  it.each([
+    ["bytes that are no anchor", async () => "what is this?"],
+    ["an anchor by a key that nobody knows", async (text: string) => forge(text, { epoch: 1 }, "a stranger")],
+    [
+      "an anchor whose signature does not hold",
+      async (text: string) => `${text.slice(0, -86)}${"A".repeat(86)}`,
+    ],
+    ["an older anchor once more", async (text: string) => text],
+    ["an anchor that does not name the one before", async (text: string) => forge(text, { epoch: 1 })],
+  ])("goes on, with %s: that says nothing of the ledger", async (_, make) => {
+    const state = await stateOf(300, 300);
+    await anchor(state);
+    const text = new TextDecoder().decode(state.anchors.objects.get(ANCHOR));
+    state.anchors.set(NEXT_ANCHOR, new TextEncoder().encode(await make(text)));
+    const { world, placement } = await restart(state);
+    expect(placement).toMatchObject({ index: 300 });
+    expect(world.ledger.halted).toBeUndefined();
+  });
+
+  it("halts by a genuine one of which the anchor writer does not know, all the same", async () => {
+    const state = await stateOf(300, 300);
+    await anchor(state);
+    const { anchorSql } = state;
+    const rewound = anchorSql.all("SELECT epoch, text, done FROM anchor");
+    await (await grow(state, 310)).publish();
+    await anchor(state);
+    state.anchors.set("anchors/0000000002.jws", new Uint8Array(7));
+    anchorSql.all("DELETE FROM anchor WHERE epoch > 0");
+    expect(anchorSql.all("SELECT epoch, text, done FROM anchor")).toEqual(rewound);
+    const earlier = await stateOf(300, 300);
+    await expectToHalt("rolled-back", "storage is older", { ...earlier, anchorSql, anchors: state.anchors });
+  });
+});
+
+/** An anchor with other members, signed by whoever has a key of that label. */
+async function forge(text: string, members: object, label = "anchor"): Promise<string> {
+  const payload = JSON.parse(Buffer.from(text.split(".")[1]!, "base64url").toString());
+  return issueAnchor({ ...payload, ...members }, await fixedKey(label));
+}
 
 describe("a ledger that starts where something is wrong", () => {
   it("halts when its storage was rewound behind what is published", async () => {
