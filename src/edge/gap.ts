@@ -1,11 +1,59 @@
-// A gap: records that were let go without being on record, and how the ledger is told of them. One isolate
-// knows of its own gaps only, and forgets them when it ends; so the beginning of one is put into the spool as
-// well, where the ledger finds it.
+// A gap: records that were let go without being on record, and how the ledger is told of them. Each is counted in one
+// gap, and each gap told until the ledger has taken it. One isolate knows of its own gaps only, and forgets them when
+// it ends; so the beginning of one is put into the spool as well, where the ledger finds it.
 import { makeJti } from "../receipt/jti.ts";
 import { formatControl } from "../receipt/record.ts";
 import type { Sources } from "./exchange.ts";
 
-export class Gap {
+/** The gaps that this isolate has left in one ledger. */
+export class Gaps {
+  readonly #issuer: string;
+  readonly #sources: Sources;
+  /** The one that goes on, and the records of those that are over and that the ledger has not taken yet. */
+  #gap: Gap | undefined;
+  readonly #untold = new Set<string>();
+
+  constructor(issuer: string, sources: Sources) {
+    this.#issuer = issuer;
+    this.#sources = sources;
+  }
+
+  /** Whether there is nothing to tell. */
+  get isEmpty(): boolean {
+    return this.#gap === undefined && this.#untold.size === 0;
+  }
+
+  /**
+   * Counts a record that was let go.
+   * @param isSpooled whether it waits in the spool at least.
+   * @returns the control record that says that a gap has begun, if one has with this.
+   */
+  note(isSpooled: boolean): string | undefined {
+    const known = this.#gap;
+    this.#gap ??= new Gap(this.#issuer, this.#sources);
+    this.#gap.note(isSpooled);
+    return known === undefined ? this.#gap.formatBeginning() : undefined;
+  }
+
+  /**
+   * Tells of all gaps: the ledger can be reached again.
+   * @param place takes a record there. What it throws at, is told again the next time, as the same record.
+   */
+  async tell(place: (record: string) => Promise<unknown>): Promise<void> {
+    if (this.#gap !== undefined) this.#untold.add(this.#gap.format());
+    this.#gap = undefined;
+    try {
+      for (const record of this.#untold) {
+        await place(record);
+        this.#untold.delete(record);
+      }
+    } catch {
+      // Of what it was, the log hears with the next exchange that the ledger does not take.
+    }
+  }
+}
+
+class Gap {
   readonly #issuer: string;
   readonly #sources: Sources;
   readonly #begun: string;

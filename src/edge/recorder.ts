@@ -11,7 +11,7 @@ import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
 import type { Complaints } from "./complaints.ts";
 import type { Exchange, Sources } from "./exchange.ts";
-import { Gap } from "./gap.ts";
+import { Gaps } from "./gap.ts";
 import { type Batcher, type FailureCode, LedgerFailure, within } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
 import type { Spool } from "./spool.ts";
@@ -52,12 +52,13 @@ interface Way {
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #ways = new WeakMap<Exchange, Way>();
-  /** What this isolate has let go without a record, and what it has to tell of earlier gaps, by ledger. */
-  readonly #gaps = new Map<string, Gap>();
-  readonly #untold = new Map<string, Set<string>>();
+  /** What this isolate has let go without a record, by ledger. */
+  readonly #gaps: ReadonlyMap<string, Gaps>;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    const { ledgers, policy, sources } = options;
+    this.#gaps = new Map([...ledgers.keys()].map(name => [name, new Gaps(policy.issuer, sources)]));
   }
 
   /**
@@ -148,7 +149,8 @@ export class Recorder {
     const { waitMs } = assuranceOf(exchange.route);
     const waitUntil = (work: Promise<unknown>) => context.waitUntil(work);
     const header = await this.#place(name, record, waitUntil, waitMs);
-    if (this.#hasGaps(name)) waitUntil(this.#tellGaps(name, waitUntil, waitMs));
+    const gaps = this.#gaps.get(name)!;
+    if (!gaps.isEmpty) waitUntil(gaps.tell(gap => this.#place(name, gap, waitUntil, waitMs)));
     const entry = formatEntry(header, record);
     const key = findSigner(entry, [this.#options.receiptKey]);
     if (key !== undefined) return { "audit-receipt": await issueReceipt(entry, key) };
@@ -194,47 +196,20 @@ export class Recorder {
 
   /** Counts a record that was let go, as soon as it is known whether it waits in the spool at least. */
   async #noteGap(exchange: Exchange, spooled: Promise<unknown>, context: Context): Promise<void> {
-    const { policy, sources, spool } = this.#options;
+    const { spool } = this.#options;
     const name = this.#ledgerOf(exchange);
     const isSpooled = await spooled.then(
       () => true,
       () => false,
     );
-    // Nothing waits from here to the count: what is counted in a gap that was told meanwhile would be told to nobody.
-    const known = this.#gaps.get(name);
-    const gap = known ?? new Gap(policy.issuer, sources);
-    this.#gaps.set(name, gap);
-    gap.note(isSpooled);
-    if (known !== undefined) return;
-    const beginning = gap.formatBeginning();
+    const beginning = this.#gaps.get(name)!.note(isSpooled);
+    if (beginning === undefined) return;
     const promise = await this.#promise(exchange, beginning);
     const put = within(
       assuranceOf(exchange.route).waitMs,
       spool.put(formatSpoolPath(name, beginning), promise),
     );
     await put.catch(reason => this.#complainOfLoss(exchange, reason, context));
-  }
-
-  /** Tells a ledger that can be reached again of the gaps that this isolate has left in it. */
-  async #tellGaps(name: string, waitUntil: Context["waitUntil"], waitMs: number): Promise<void> {
-    const gap = this.#gaps.get(name);
-    this.#gaps.delete(name);
-    const untold = this.#untold.get(name) ?? new Set();
-    this.#untold.set(name, untold);
-    if (gap !== undefined) untold.add(gap.format());
-    for (const record of untold) {
-      try {
-        await this.#place(name, record, waitUntil, waitMs);
-        untold.delete(record);
-      } catch {
-        // The same record is told again after the next one that the ledger takes.
-        return;
-      }
-    }
-  }
-
-  #hasGaps(name: string): boolean {
-    return this.#gaps.has(name) || (this.#untold.get(name)?.size ?? 0) > 0;
   }
 
   #wayOf(exchange: Exchange): Way {
