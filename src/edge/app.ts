@@ -21,7 +21,7 @@ export interface AppOptions extends ReadOptions {
 export type App = (request: Request, context: Context) => Promise<Response>;
 
 export function createApp(options: AppOptions): App {
-  const batchers = new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
+  const openWays = () => new Map([...options.ledgers].map(([name, connect]) => [name, new Batcher(connect)]));
   const { now } = options.sources;
   const complaints = new Complaints(now);
   const keepers = new Map(
@@ -30,7 +30,8 @@ export function createApp(options: AppOptions): App {
   const keepsValues = options.policy.vault.retention_days > 0;
   const recorder = new Recorder({
     ...options,
-    ledgers: batchers,
+    ledgers: openWays(),
+    claims: openWays(),
     keepers: keepsValues ? keepers : new Map(),
     complaints,
   });

@@ -10,6 +10,8 @@ export type Finding =
       readonly subject: string;
       /** Who says so, where somebody other than the edge does. */
       readonly issuer?: string;
+      /** An exchange id that follows from the credential: of one that is good only once. */
+      readonly once?: string;
     }
   | { readonly is: "invalid"; readonly why: string; readonly status?: number }
   /** Nobody can tell at present, through no fault of the caller's. */

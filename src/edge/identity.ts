@@ -33,6 +33,8 @@ export interface Identity {
   readonly sub: string | null;
   /** The header fields that are kept from the upstream. */
   readonly strip: readonly string[];
+  /** The exchange id by which a credential that is good only once is used up. */
+  readonly once?: string | undefined;
 }
 
 /** Why a request is not passed on. */
@@ -75,17 +77,24 @@ export class Identifier {
     let auth: Identity["auth"] = { by: "none" };
     let sub: string | null = null;
     let unverifiable: string | undefined;
+    let once: string | undefined;
     for (const method of rule.methods) {
       const found = await this.#check(method, claims);
       if (found?.is === "invalid") return refuse(method, found);
       if (found?.is === "unverifiable") unverifiable ??= found.why;
+      if (found?.is === "valid") once ??= found.once;
       if (found?.is !== "valid" || sub !== null) continue;
       auth = { by: method.by, ...(found.issuer === undefined ? {} : { iss: found.issuer }) };
       sub = found.subject;
     }
     if (sub === null && rule.require) return demand(rule, unverifiable);
     if (sub === null && unverifiable !== undefined) auth = { by: "none", error: unverifiable };
-    return { auth, sub, strip: rule.methods.flatMap(method => (isStripped(method) ? fieldsOf(method) : [])) };
+    return {
+      auth,
+      sub,
+      once,
+      strip: rule.methods.flatMap(method => (isStripped(method) ? fieldsOf(method) : [])),
+    };
   }
 
   async #check(method: Method, { request, certificate, signal }: Claims): Promise<Finding | undefined> {

@@ -43,6 +43,13 @@ const UPLOAD_WAIT_MS = 10_000;
 /** What the URLs of all receipts begin with. */
 const receiptsUrl = once(({ issuer, prefix }: Policy) => new URL(`${prefix}receipts/`, issuer).href);
 
+const USED: Refusal = {
+  stage: "rejected",
+  status: 409,
+  title: "Signature used",
+  error: "this signature was used before, and is good for one request: sign again, with another nonce",
+};
+
 /** How an exchange ended that had started. */
 type Outcome = Pick<Refusal, "stage" | "error"> | { readonly stage: "complete" };
 
@@ -80,7 +87,8 @@ export class AuditProxy {
     try {
       const refused = refusal ?? (await this.#identify(pass, route));
       this.#options.recorder.keep(exchange, context);
-      if (refused !== undefined) return await this.#answer(pass, refused);
+      const unfit = refused ?? (await this.#useUp(pass));
+      if (unfit !== undefined) return await this.#answer(pass, unfit);
       await this.#timed(pass, this.#options.recorder.recordAhead(exchange, context));
       return await this.#forward(pass, route!);
     } catch (error) {
@@ -100,6 +108,15 @@ export class AuditProxy {
     if (identified instanceof Refused) return pass.refusal ?? { stage: "rejected", ...identified };
     if (identified !== undefined) exchange.identify(identified);
     return undefined;
+  }
+
+  /** Uses up what the caller is known by, if it is good only once. @returns why that is refused, if it is. */
+  async #useUp(pass: Pass): Promise<Refusal | undefined> {
+    const { exchange, context } = pass;
+    const once = exchange.identity?.once;
+    if (once === undefined) return undefined;
+    const isUnused = await this.#timed(pass, this.#options.recorder.claim(exchange, once, context));
+    return isUnused ? undefined : USED;
   }
 
   /** Calls the upstream and lets its response out as soon as what it says of itself is durable. */

@@ -6,6 +6,7 @@ import type { SigningKey } from "../receipt/key.ts";
 import type { Placement } from "../receipt/placement.ts";
 import { issuePromise } from "../receipt/promise.ts";
 import { findSigner, issueReceipt } from "../receipt/receipt.ts";
+import { formatControl } from "../receipt/record.ts";
 import { formatSpoolPath } from "../receipt/spool.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
@@ -31,6 +32,8 @@ export interface RecorderOptions {
   readonly receiptKey: SigningKey;
   /** The way to each ledger, by name. */
   readonly ledgers: ReadonlyMap<string, Batcher<string, Placement>>;
+  /** Another way there, for what is good only once: who sends it over and over keeps no records waiting. */
+  readonly claims: ReadonlyMap<string, Batcher<string, Placement>>;
   /** The way to the vault of each ledger, by the ledger's name; empty when nothing is kept for the operator. */
   readonly keepers: ReadonlyMap<string, Keeper>;
   readonly spool: Spool;
@@ -79,6 +82,26 @@ export class Recorder {
   async recordAhead(exchange: Exchange, context: Context): Promise<void> {
     if (assuranceOf(exchange.route).assurance !== "write-ahead") return;
     await this.#make(exchange, exchange.record("received"), context);
+  }
+
+  /**
+   * Uses up what is good only once, before anything comes of it. Only the ledger can tell, so whatever the route says of a
+   * ledger that cannot be reached, nothing goes on without it.
+   * @param jti what all exchanges have in common that would use it.
+   * @returns whether it was unused.
+   * @throws LedgerFailure when nobody can tell.
+   */
+  async claim(exchange: Exchange, jti: string, context: Context): Promise<boolean> {
+    const { claims, policy, sources } = this.#options;
+    const control = { type: "signature-used", exchange: exchange.jti };
+    const record = formatControl(policy.issuer, jti, sources.now(), control);
+    const way = claims.get(this.#ledgerOf(exchange))!;
+    const { waitMs } = assuranceOf(exchange.route);
+    const placement = await way.append(record, work => context.waitUntil(work), waitMs);
+    // The ledger has another record of this id.
+    if ("refused" in placement && placement.refused === "conflict") return false;
+    requirePlace(placement);
+    return true;
   }
 
   /**
@@ -167,9 +190,7 @@ export class Recorder {
     waitMs: number,
   ): Promise<string> {
     const placement = await this.#options.ledgers.get(name)!.append(record, waitUntil, waitMs);
-    if (!("refused" in placement)) return placement.header;
-    const code = placement.refused === "busy" ? "overloaded" : "refused";
-    throw new LedgerFailure(code, `the ledger refused the record: ${placement.reason}`);
+    return requirePlace(placement);
   }
 
   /** Puts a record where the ledger will fetch it. @returns the promise that it will. @throws LedgerFailure */
@@ -239,4 +260,11 @@ export class Recorder {
   #complain(what: string, { jti }: Exchange, cause: unknown, context: Context): void {
     this.#options.complaints.make(what, [jti], cause, work => context.waitUntil(work));
   }
+}
+
+/** @returns the protected header of the entry that is durable. @throws LedgerFailure */
+function requirePlace(placement: Placement): string {
+  if (!("refused" in placement)) return placement.header;
+  const code = placement.refused === "busy" ? "overloaded" : "refused";
+  throw new LedgerFailure(code, `the ledger refused the record: ${placement.reason}`);
 }

@@ -11,6 +11,7 @@ import {
 import { importJWK } from "jose";
 import { parseDictionary } from "structured-headers";
 import * as v from "valibot";
+import { makeJti } from "../receipt/jti.ts";
 import { equalBytes } from "../tlog/hash.ts";
 import { Count } from "./count.ts";
 import type { Finding } from "./credential.ts";
@@ -29,6 +30,9 @@ const COVERED_CHARACTERS_MAX = 128 * 1024;
 
 /** More blanks in a row than a covered field may have. */
 const BLANKS = /[\t ]{65}/;
+
+/** How much of a signature tells it from others. */
+const MARK_SIGNATURE_BYTES = 32;
 
 /** By a key's `alg` (RFC 7518, RFC 9864): the algorithm's name in RFC 9421, and its WebCrypto parameters. */
 const ALGORITHMS = {
@@ -101,6 +105,8 @@ export const SignatureSchema = v.strictObject({
   /** How long after it was made a signature is accepted. */
   max_age_seconds: v.optional(Count(1, 3600), 300),
   clock_skew_seconds: v.optional(Count(0, 300), 30),
+  /** Whether a signature is good for one request only; then it must have a `nonce`. */
+  once: v.optional(v.boolean()),
   /** Whether the signature is kept from the upstream. */
   strip: v.optional(v.boolean(), false),
 });
@@ -132,19 +138,24 @@ export async function checkSignature(
   try {
     if (fields.some(value => (value?.length ?? 0) > FIELD_CHARACTERS_MAX)) throw new Flaw("is too long");
     requireModest(request.headers);
+    let mark: Uint8Array;
     const { parameters, components } = await verifySignature(request, {
       policy: {
         algorithms: Object.values(ALGORITHMS).map(({ name }) => name),
         requiredComponents: ["@method", ...rule.components],
-        requiredParameters: ["created", "keyid"],
+        requiredParameters: ["created", "keyid", ...(rule.once ? ["nonce" as const] : [])],
         maxAge: rule.max_age_seconds,
         clockSkew: rule.clock_skew_seconds,
         now: Math.floor(nowMs / 1000),
       },
-      resolveVerifier: ({ parameters }) => verifierOf(rule, parameters.keyid),
+      resolveVerifier: ({ parameters }) =>
+        verifierOf(rule, parameters.keyid, (base, signature) => {
+          mark = markOf(base, signature);
+        }),
     });
     await checkCoverage(request, components, gone);
-    return { is: "valid", subject: parameters.keyid! };
+    const once = rule.once && { once: makeJti(parameters.created! * 1000, mark!) };
+    return { is: "valid", subject: parameters.keyid!, ...once };
   } catch (error) {
     return {
       is: "invalid",
@@ -170,16 +181,30 @@ function requireModest(headers: Headers): void {
 }
 
 /** The verifier of a key that the policy names. The algorithm is the key's, never what the signature asks for. */
-async function verifierOf(rule: SignatureRule, keyid: string | undefined): Promise<Verifier> {
+async function verifierOf(
+  rule: SignatureRule,
+  keyid: string | undefined,
+  see: (base: Uint8Array, signature: Uint8Array) => void,
+): Promise<Verifier> {
   const jwk = rule.keys.find(key => key.keyid === keyid)?.jwk;
   if (jwk === undefined) throw new Error("no such key");
   const { name, parameters } = ALGORITHMS[jwk.alg];
   const key = (await importJWK(jwk, jwk.alg)) as CryptoKey;
   return {
     algorithm: name,
-    verify: (data, signature) =>
-      crypto.subtle.verify(parameters, key, signature as BufferSource, data as BufferSource),
+    verify: (data, signature) => {
+      see(data, signature);
+      return crypto.subtle.verify(parameters, key, signature as BufferSource, data as BufferSource);
+    },
   };
+}
+
+/**
+ * What is the same whenever a signature is sent again, and nobody can guess who does not have it. Not all of it: of an
+ * ECDSA signature everybody can make another one, which differs in the second half.
+ */
+function markOf(base: Uint8Array, signature: Uint8Array): Uint8Array {
+  return sha256.create().update(base).update(signature.subarray(0, MARK_SIGNATURE_BYTES)).digest();
 }
 
 /** Whether the whole target is signed, and the body if there is one. @throws Flaw */

@@ -6,6 +6,7 @@ import { exportJWK, generateKeyPair, type JWK } from "jose";
 import * as v from "valibot";
 import { beforeAll, describe, expect, it } from "vitest";
 import { checkSignature, SIGNED_BODY_BYTES_MAX, SignatureSchema } from "../../src/edge/signature.ts";
+import { timeOfJti } from "../../src/receipt/jti.ts";
 import { BODY, CREATED, KEYS, PROXY_REQUEST, REQUEST, SIGNATURES } from "../reference/rfc9421.ts";
 
 const NOW = 1_795_238_542;
@@ -124,6 +125,40 @@ describe("the signatures of RFC 9421", () => {
     );
     expect(await checkRfc(rfcRequest("B.2.3"), {}, CREATED + 331)).toMatchObject(invalid("too old"));
     expect(await checkRfc(rfcRequest("B.2.3"), {}, CREATED - 31)).toMatchObject(invalid("future"));
+  });
+});
+
+describe("a signature that is good only once", () => {
+  const checkOnce = async (signing: Signing) => check(await sign(signing), { once: true });
+  /** The other signature that everybody can make of one by ECDSA. */
+  const flip = (bytes: Buffer) => {
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+    const s = order - BigInt(`0x${bytes.subarray(32).toString("hex")}`);
+    return Buffer.concat([bytes.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, "0"), "hex")]);
+  };
+
+  it("needs a nonce", async () => {
+    expect(await check(await sign(), { once: true })).toMatchObject(invalid("nonce is absent"));
+  });
+
+  it.each(Object.keys(KINDS) as Kind[])("has an id of its own, by %s", async kind => {
+    const request = await sign({ kind, parameters: { nonce: "n1" } });
+    const again = new Request(request.clone(), { headers: [...request.headers, ["x-more", "1"]] });
+    const found = (await check(request, { once: true })) as { once: string };
+    expect(timeOfJti(found.once)).toBe(NOW * 1000);
+    expect(await check(again, { once: true })).toEqual(found);
+    expect(await checkOnce({ kind, parameters: { nonce: "n2" } })).not.toEqual(found);
+    expect(await checkOnce({ kind, parameters: { nonce: "n1" }, method: "PUT" })).not.toEqual(found);
+  });
+
+  it("has the same id when somebody else has made another one of it", async () => {
+    const request = await sign({ kind: "ES256", parameters: { nonce: "n1" } });
+    const [label, signature] = /^(\w+)=:(.*):$/.exec(request.headers.get("signature")!)!.slice(1);
+    const other = flip(Buffer.from(signature!, "base64")).toString("base64");
+    expect(other).not.toBe(signature);
+    const found = await check(request, { once: true });
+    expect(found).toMatchObject({ is: "valid", once: expect.any(String) });
+    expect(await check(alter(request, { signature: `${label}=:${other}:` }), { once: true })).toEqual(found);
   });
 });
 

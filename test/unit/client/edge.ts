@@ -20,12 +20,14 @@ export function openEdge(
   world: World,
   upstream: (request: Request) => Response | Promise<Response>,
   receiptKeyBefore?: SigningKey,
+  /** What its route has besides. */
+  route: object = {},
 ): { send: Send; settle(): Promise<unknown> } {
   const { ledger, archive, anchors, receiptKey, trust } = world;
   const policy = parsePolicy({
     issuer: ISSUER,
     ledgers: [{ name: LEDGER, origin: ORIGIN }],
-    routes: [{ name: "all", match: "/*", upstream: "http://upstream.example.com", ledger: LEDGER }],
+    routes: [{ name: "all", match: "/*", upstream: "http://upstream.example.com", ledger: LEDGER, ...route }],
   });
   const connection = {
     append: (records: string[]) => ledger.append(records),
