@@ -55,6 +55,8 @@ const ADVICE: Readonly<Record<FaultCode | UndecidedCode, string>> = {
   undecided: "Do what the message says, and ask again.",
   "wrong-input": "Give what the message asks for, and look at the help of the command.",
   "no-answer": "Look at the address and the network, and try again; what was done until then is kept.",
+  "untrusted-host":
+    "Look at the address, and at who answers there: its certificate may have expired, or something between opens TLS. If an authority of your own has issued it, name that: NODE_EXTRA_CA_CERTS=ca.pem.",
   "no-receipt":
     "Look whether the address is that of an API behind Counterfoil, and ask its operator why it is not on record.",
   "not-covered":

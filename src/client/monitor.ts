@@ -45,7 +45,7 @@ export interface Monitor {
  * @throws From `check`: Fault `forked` when a checkpoint does not continue the remembered one, `rolled-back` when it is
  *   of a smaller tree, `missing` when it or its tiles are gone, `bad-signature` or `tampered`. Then both checkpoints are in
  *   the store under `contradiction/…`, as JSON with `remembered` and `found`, and the remembered one stays. Undecided
- *   `no-answer`, `unknown-key`, `malformed` and the like, when it cannot be told. The reason of the signal.
+ *   `no-answer`, `untrusted-host`, `unknown-key`, `malformed` and the like, when it cannot be told. The reason of the signal.
  *   From createMonitor: Undecided `wrong-input`.
  * @see RFC 6962 section 2.1.2 (consistency), C2SP tlog-checkpoint and tlog-tiles
  * @example

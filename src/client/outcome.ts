@@ -15,6 +15,8 @@ export const UNDECIDED_CODES = {
   undecided: "It could not be told whether anything is wrong; the message says why.",
   "wrong-input": "What was given is not what is needed here; the message says what is.",
   "no-answer": "Nobody answered, or the answer broke off. That proves nothing against anybody: try again.",
+  "untrusted-host":
+    "Who answers there has shown no TLS certificate for that host that this machine trusts, so nothing was sent. That proves nothing against anybody.",
   "no-receipt": "The response came without a receipt: not through Counterfoil, or it is not on record.",
   "not-covered": "There is a receipt, but none that speaks of this exchange and of the bytes that you saw.",
 } as const;

@@ -35,7 +35,7 @@ export interface NetworkOptions {
  * @param from the text or the bytes of a trust document; or the URL of an API, of its reserved prefix, or of the
  *   document below that, to pin.
  * @param options.store where the pin is kept; needed for a URL.
- * @throws Undecided `no-answer` when the document cannot be fetched; `malformed` or `unsupported` when it is none;
+ * @throws Undecided `no-answer` or `untrusted-host` when the document cannot be fetched; `malformed` or `unsupported` when it is none;
  *   `wrong-input`. The reason of the signal, when it is aborted.
  * @see docs/format.md "Trust"
  * @example
@@ -126,7 +126,7 @@ export interface ExchangeVerdict extends Verdict {
  * @param trust whom to believe.
  * @returns as verifyReceipt, of the receipt of the ending.
  * @throws Fault with the code of what is wrong: `mismatched` when something was altered on its way. Undecided
- *   `no-receipt`, `not-covered`, `no-answer`, `wrong-origin` or `wrong-input`. The reason of the signal.
+ *   `no-receipt`, `not-covered`, `no-answer`, `untrusted-host`, `wrong-origin` or `wrong-input`. The reason of the signal.
  * @see RFC 9530 (the digests of the bodies), docs/sdk.md
  * @example
  * import { createTrust, verifyExchange } from "counterfoil";
@@ -176,7 +176,7 @@ async function verifyWithToken(made: MadeExchange, trust: Trust, options: Networ
  * @param options.waitS how long to wait for it at the most, in seconds; 20 when it is left out.
  * @returns `bytes`, the `.tlog-proof` to keep (it carries the receipt); `verdict`, with the rung `included`.
  * @throws Fault: `forked` when another entry stands in its place, or the code of whatever else is wrong. Undecided
- *   `not-yet-included` when the published tree does not reach it in time, `no-answer`, `wrong-input`. The reason of the
+ *   `not-yet-included` when the published tree does not reach it in time, `no-answer`, `untrusted-host`, `wrong-input`. The reason of the
  *   signal.
  * @see C2SP tlog-proof, RFC 6962 section 2.1.1
  * @example

@@ -1,7 +1,8 @@
 // Sending by a fetch that the caller gives: what lets the SDK walk the same code as the command line, on every
 // runtime that has one. A redirect is an answer, and is not followed.
-import { Undecided } from "./outcome.ts";
+import type { Undecided } from "./outcome.ts";
 import type { Sender, WireRequest, WireResponse } from "./platform.ts";
+import { brokenOff, unanswered } from "./unanswered.ts";
 
 /** The function that a platform has by this name, or one like it (WHATWG Fetch). */
 export type Fetch = typeof globalThis.fetch;
@@ -15,10 +16,7 @@ export function sendBy(fetch: Fetch, signal?: AbortSignal | null): Sender {
     async send({ method, url, headers, body, idleMs }: WireRequest): Promise<WireResponse> {
       const idle = new Idle(idleMs);
       const until = signal ? AbortSignal.any([signal, idle.signal]) : idle.signal;
-      const failure = (error: unknown, what: string) => {
-        if (signal?.aborted) return signal.reason;
-        return new Undecided(what, { found: describe(error) }, "no-answer");
-      };
+      const unlessAborted = (failure: Undecided): unknown => (signal?.aborted ? signal.reason : failure);
       try {
         const response = await fetch(url, {
           method,
@@ -27,13 +25,11 @@ export function sendBy(fetch: Fetch, signal?: AbortSignal | null): Sender {
           signal: until,
           ...(body && { body: body as BodyInit }),
         });
-        const chunks = readStream(response.body, idle, error =>
-          failure(error, `the response from ${url} broke off`),
-        );
+        const chunks = readStream(response.body, idle, error => unlessAborted(brokenOff(url, error)));
         return { status: response.status, headers: response.headers, body: chunks };
       } catch (error) {
         idle.end();
-        throw failure(error, `no answer from ${url}`);
+        throw unlessAborted(unanswered(url, error));
       }
     },
   };
@@ -86,10 +82,4 @@ async function* readStream(
     idle.end();
     reader?.cancel().catch(() => {});
   }
-}
-
-/** What fetch throws says little; its cause says why. */
-function describe(error: unknown): string {
-  const { message, cause } = error instanceof Error ? error : { message: String(error), cause: undefined };
-  return cause instanceof Error ? `${message}: ${cause.message}` : message;
 }

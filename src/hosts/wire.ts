@@ -2,8 +2,8 @@
 // content coding.
 import * as http from "node:http";
 import * as https from "node:https";
-import { Undecided } from "../client/outcome.ts";
 import type { WireRequest, WireResponse } from "../client/platform.ts";
+import { brokenOff, unanswered } from "../client/unanswered.ts";
 import { readFields } from "./message.ts";
 
 /** How long to wait for the head of a response, in ms. */
@@ -12,8 +12,7 @@ const HEAD_WAIT_MS = 60_000;
 /** Sends a request, as `Sender.send` says. */
 export function send({ method, url, headers, body, idleMs }: WireRequest): Promise<WireResponse> {
   return new Promise((resolve, reject) => {
-    const fail = (error: Error) =>
-      reject(new Undecided(`no answer from ${url}`, { found: describe(error) }, "no-answer"));
+    const fail = (error: unknown) => reject(unanswered(url, error));
     try {
       const { request } = url.startsWith("https:") ? https : http;
       const outgoing = request(url, { method, timeout: HEAD_WAIT_MS });
@@ -29,7 +28,7 @@ export function send({ method, url, headers, body, idleMs }: WireRequest): Promi
       });
       writeRequest(outgoing, headers, body);
     } catch (error) {
-      fail(error as Error);
+      fail(error);
     }
   });
 }
@@ -59,13 +58,6 @@ async function* readBody(response: http.IncomingMessage, url: string): AsyncGene
       yield chunk;
     }
   } catch (error) {
-    const found = `${length} bytes, then: ${describe(error as Error)}`;
-    throw new Undecided(`the response from ${url} broke off`, { found }, "no-answer");
+    throw brokenOff(url, error, `${length} bytes, then: `);
   }
-}
-
-/** An error that stands for several (one for each address that was tried) has no message of its own. */
-function describe(error: Error & { code?: string }): string {
-  if (error instanceof AggregateError) return error.errors.map(describe).join("; ");
-  return error.message || error.code || error.name;
 }
