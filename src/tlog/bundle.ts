@@ -9,6 +9,13 @@ const MAX_ENTRY_BYTES = 0xffff;
 /**
  * The bundle of 1 to 256 entries.
  * @throws Fault `malformed` for another number of entries, `too-large` for an entry of more than 65535 bytes.
+ * @example
+ * import { decodeBundle, encodeBundle } from "counterfoil/tlog";
+ *
+ * const entries = ["a", "bc"].map(text => new TextEncoder().encode(text));
+ * const bytes = encodeBundle(entries);
+ * console.log(bytes.join(" ")); // 0 1 97 0 2 98 99
+ * console.log(decodeBundle(bytes, 2).map(entry => new TextDecoder().decode(entry)).join()); // a,bc
  */
 export function encodeBundle(entries: readonly Uint8Array[]): Uint8Array {
   requireWidth(entries.length);

@@ -51,6 +51,11 @@ export function parseCheckpoint(text: string): Checkpoint {
 /**
  * Writes the text of a checkpoint note.
  * @throws Fault `malformed` when it could not be read back.
+ * @example
+ * import { emptyRoot, formatCheckpoint, parseCheckpoint } from "counterfoil/tlog";
+ *
+ * const text = formatCheckpoint({ origin: "log.example.com", size: 0, root: emptyRoot(), extensions: [] });
+ * console.log(text.split("\n").length, parseCheckpoint(text).origin); // 4 log.example.com
  */
 export function formatCheckpoint({ origin, size, root, extensions }: Checkpoint): string {
   for (const line of [origin, ...extensions]) {

@@ -101,6 +101,17 @@ export async function openCosignatures(
  * checkpoint extends every earlier one of its log must have been checked before.
  * @throws Fault `unsupported` for a key that does not cosign, `malformed` for what is no checkpoint or no
  *   time.
+ * @example
+ * import { ED25519_COSIGNATURE, cosign, makeNoteKey, openCosignatures, parseNote } from "counterfoil/tlog";
+ *
+ * const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+ * const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+ * const sign = async bytes => new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, bytes));
+ * const key = makeNoteKey("witness.example.com/w1", ED25519_COSIGNATURE, publicKey);
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const { text, signatures } = parseNote(await answer.text());
+ * const cosigned = { text, signatures: [...signatures, await cosign(text, 1795238600, { key, sign })] };
+ * console.log((await openCosignatures(cosigned, [key]))[0].timestamp); // 1795238600
  */
 export async function cosign(text: string, timestamp: number, signer: NoteSigner): Promise<NoteSignature> {
   const { key } = signer;
@@ -112,6 +123,13 @@ export async function cosign(text: string, timestamp: number, signer: NoteSigner
  * The bytes that a cosignature by `key` signs: the "signed message" of its type in tlog-cosignature.
  * @throws Fault `unsupported`, `malformed` as in `cosign`, also when a name or origin is too long for its
  *   place in the ML-DSA-44 message.
+ * @example
+ * import { cosignedMessage, ED25519_COSIGNATURE, makeNoteKey, parseNote } from "counterfoil/tlog";
+ *
+ * const key = makeNoteKey("witness.example.com/w1", ED25519_COSIGNATURE, new Uint8Array(32));
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const message = cosignedMessage(key, parseNote(await answer.text()).text, 1795238600);
+ * console.log(new TextDecoder().decode(message).split("\n")[1]); // time 1795238600
  */
 export function cosignedMessage(key: NoteKey, text: string, timestamp: number): Uint8Array {
   signatureBytes(key);

@@ -41,7 +41,13 @@ export function nodeHash(left: Hash, right: Hash): Hash {
   return sha256(node);
 }
 
-/** SHA-256 of nothing, the root of the tree without entries (RFC 6962 section 2.1). */
+/**
+ * SHA-256 of nothing, the root of the tree without entries (RFC 6962 section 2.1).
+ * @example
+ * import { emptyFrontier, emptyRoot, equalBytes, rootOf } from "counterfoil/tlog";
+ *
+ * console.log(equalBytes(rootOf(emptyFrontier()), emptyRoot())); // true
+ */
 export function emptyRoot(): Hash {
   return sha256(new Uint8Array(0));
 }

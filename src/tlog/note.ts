@@ -96,6 +96,12 @@ export function makeNoteKey(name: string, type: number, publicKey: Uint8Array): 
  * Reads a verifier key: `<name>+<id, 8 hex digits>+<base64 of type and public key>`.
  * @throws Fault `malformed` unless it is one, in canonical form, with the id that belongs to the key;
  *   `unsupported` for a type other than 0x01, 0x04 and 0x06; `too-large` beyond 4096 characters.
+ * @example
+ * import { ED25519, formatId, formatVerifierKey, makeNoteKey, parseVerifierKey } from "counterfoil/tlog";
+ *
+ * const vkey = formatVerifierKey(makeNoteKey("log.example.com", ED25519, new Uint8Array(32)));
+ * const key = parseVerifierKey(vkey);
+ * console.log(key.name, vkey.split("+")[1] === formatId(key.id)); // log.example.com true
  */
 export function parseVerifierKey(vkey: string): NoteKey {
   if (vkey.length > MAX_VERIFIER_KEY_LENGTH) {
@@ -152,6 +158,13 @@ export function formatNote(note: Note): string {
  * Reads signature lines: `— <key name> base64(32-bit key id || signature)`, each with its newline.
  * @throws Fault `malformed` unless there is at least one and each is in its one form, `too-large` beyond 100
  *   or 1 MiB.
+ * @example
+ * import { formatSignatureLines, parseNote, parseSignatureLines } from "counterfoil/tlog";
+ *
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const { signatures } = parseNote(await answer.text());
+ * const lines = formatSignatureLines(signatures); // what a witness answers with
+ * console.log(parseSignatureLines(lines)[0].name); // api.example.com/audit/main
  */
 export function parseSignatureLines(lines: string): NoteSignature[] {
   requireLength(lines);
@@ -193,7 +206,15 @@ export async function openNote(
   });
 }
 
-/** As `openNote`, but it is no Fault when no key has signed: then nothing is returned. */
+/**
+ * As `openNote`, but it is no Fault when no key has signed: then nothing is returned.
+ * @example
+ * import { checkSignatures, parseNote, verifyNoteSignature } from "counterfoil/tlog";
+ *
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const found = await checkSignatures(parseNote(await answer.text()), [], verifyNoteSignature);
+ * console.log(found.length); // 0
+ */
 export async function checkSignatures(
   note: Note,
   keys: readonly NoteKey[],
@@ -227,6 +248,16 @@ export async function verifyNoteSignature(
 /**
  * Signs a note text with a key of type 0x01.
  * @throws Fault `unsupported` for a key of another type, `malformed` for what cannot be a note text.
+ * @example
+ * import { ED25519, formatNote, makeNoteKey, openNote, parseNote, signNote } from "counterfoil/tlog";
+ *
+ * const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+ * const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+ * const sign = async bytes => new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, bytes));
+ * const key = makeNoteKey("log.example.com", ED25519, publicKey);
+ * const text = "what is signed\n";
+ * const note = formatNote({ text, signatures: [await signNote(text, { key, sign })] });
+ * console.log((await openNote(parseNote(note), [key])).length); // 1
  */
 export async function signNote(text: string, signer: NoteSigner): Promise<NoteSignature> {
   const { key } = signer;

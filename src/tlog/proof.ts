@@ -60,6 +60,13 @@ export function parseProof(text: string): TlogProof {
 /**
  * Writes a proof file.
  * @throws Fault `malformed` or `too-large` when it could not be read back.
+ * @example
+ * import { formatProof, parseProof } from "counterfoil/tlog";
+ *
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const checkpoint = await answer.text();
+ * const text = formatProof({ index: 0, hashes: [], checkpoint }); // of the only entry of a tree
+ * console.log(parseProof(text).index); // 0
  */
 export function formatProof({ extra, index, hashes, checkpoint }: TlogProof): string {
   if (extra?.length === 0) throw new Fault("malformed", "proof: extra data that is empty is left out");

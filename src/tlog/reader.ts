@@ -11,6 +11,17 @@ export type Get = (path: string) => Promise<Uint8Array | undefined>;
 /**
  * Reads hash tiles, all at once.
  * @throws Fault `missing` naming the tile that neither exists in its width nor in full.
+ * @example
+ * import { parseCheckpoint, parseNote, readTiles, tileAt } from "counterfoil/tlog";
+ *
+ * const at = path => fetch(`https://api.example.com/.well-known/audit/main/${path}`);
+ * const get = async path => {
+ *   const answer = await at(path);
+ *   return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : undefined;
+ * };
+ * const { size } = parseCheckpoint(parseNote(await (await at("checkpoint")).text()).text);
+ * const [hashes] = await readTiles(get, [tileAt(0, 0, size)]);
+ * console.log(hashes.length === 32 * size); // true
  */
 export function readTiles(get: Get, tiles: readonly Tile[]): Promise<Uint8Array[]> {
   return Promise.all(tiles.map(tile => readTile(get, tile)));

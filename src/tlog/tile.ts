@@ -24,6 +24,11 @@ export interface Tile {
 /**
  * The path of a tile below its log's prefix, e.g. `tile/0/x001/234/067.p/17`.
  * @throws Fault `malformed` when there can be no such tile.
+ * @example
+ * import { formatTilePath, parseTilePath } from "counterfoil/tlog";
+ *
+ * const path = formatTilePath({ level: 0, n: 1234067, width: 17 });
+ * console.log(path, parseTilePath(path).n); // tile/0/x001/x234/067.p/17 1234067
  */
 export function formatTilePath(tile: Tile): string {
   requireTile(tile);
@@ -61,6 +66,12 @@ export function parseTilePath(path: string): Tile {
 /**
  * Splits a tile into its hashes. They are views of `data`.
  * @throws Fault `malformed`, naming the tile, unless `data` is exactly as long as the tile is wide.
+ * @example
+ * import { leafHash, tileAt, tileHashes } from "counterfoil/tlog";
+ *
+ * const [a, b] = ["a", "b"].map(text => leafHash(new TextEncoder().encode(text)));
+ * const hashes = tileHashes(tileAt(0, 0, 2), new Uint8Array([...a, ...b]));
+ * console.log(hashes.length); // 2
  */
 export function tileHashes(tile: Tile, data: Uint8Array): Hash[] {
   if (data.length !== tile.width * HASH_BYTES) {
@@ -75,6 +86,11 @@ export function tileHashes(tile: Tile, data: Uint8Array): Hash[] {
 /**
  * The tile at a place, with the width that it has in the tree of `size` entries; undefined when that tree
  * has no tile there.
+ * @example
+ * import { formatTilePath, tileAt } from "counterfoil/tlog";
+ *
+ * console.log(formatTilePath(tileAt("entries", 1, 300))); // tile/entries/001.p/44
+ * console.log(tileAt(1, 1, 300) === undefined); // true
  */
 export function tileAt(level: Tile["level"], n: number, size: number): Tile | undefined {
   const width = Math.min(TILE_WIDTH, countAt(level, size) - n * TILE_WIDTH);
@@ -86,6 +102,11 @@ export function tileAt(level: Tile["level"], n: number, size: number): Tile | un
  * a publisher must write to go from one to the other. Full tiles come before partial ones, and entries
  * before the hashes over them. Lazy, because the way from 0 to a large tree is long.
  * @throws Fault `malformed` when a size is not a count or the new one is smaller than the old.
+ * @example
+ * import { formatTilePath, tilesBetween } from "counterfoil/tlog";
+ *
+ * const paths = [...tilesBetween(255, 257)].map(formatTilePath);
+ * console.log(paths.join(" ")); // tile/entries/000 tile/0/000 tile/entries/001.p/1 tile/0/001.p/1 tile/1/000.p/1
  */
 export function* tilesBetween(oldSize: number, newSize: number): Generator<Tile, void, undefined> {
   requireCount(oldSize, "old tree size");

@@ -27,6 +27,13 @@ export function emptyFrontier(): Frontier {
 /**
  * A frontier from its parts, e.g. as they were stored.
  * @throws Fault `malformed` unless there is one 32-byte hash for each 1-bit of `size`.
+ * @example
+ * import { emptyFrontier, equalBytes, extend, leafHash, makeFrontier, rootOf } from "counterfoil/tlog";
+ *
+ * const [a, b, c] = ["a", "b", "c"].map(text => leafHash(new TextEncoder().encode(text)));
+ * const { size, hashes } = extend(emptyFrontier(), [a, b]); // to be stored
+ * const grown = extend(makeFrontier(size, hashes), [c]);
+ * console.log(equalBytes(rootOf(grown), rootOf(extend(emptyFrontier(), [a, b, c])))); // true
  */
 export function makeFrontier(size: number, hashes: readonly Hash[]): Frontier {
   requireCount(size, "tree size");
@@ -46,6 +53,12 @@ export function makeFrontier(size: number, hashes: readonly Hash[]): Frontier {
  * complete subtree of 256^level leaves, level >= 1, that they complete: these are the hashes of tile
  * level `level`, each at its position n in that level, in the order of their positions.
  * @throws Fault `malformed` for a leaf that is not 32 bytes, `too-large` for a tree beyond 2^53 - 1.
+ * @example
+ * import { emptyFrontier, extend, leafHash, rootOf } from "counterfoil/tlog";
+ *
+ * const [a, b, c] = ["a", "b", "c"].map(text => leafHash(new TextEncoder().encode(text)));
+ * const frontier = extend(emptyFrontier(), [a, b, c]);
+ * console.log(frontier.size, frontier.hashes.length, rootOf(frontier).length); // 3 2 32
  */
 export function extend(
   frontier: Frontier,
@@ -223,6 +236,15 @@ export interface ProofPlan {
 /**
  * Plans the inclusion proof of the leaf at `index` in the tree of `size` (RFC 6962 section 2.1.1, PATH).
  * @throws Fault `malformed` unless index and size are counts and index < size.
+ * @example
+ * import { checkInclusion, formatTilePath, leafHash, nodeHash, planInclusion } from "counterfoil/tlog";
+ *
+ * const [a, b, c] = ["a", "b", "c"].map(text => leafHash(new TextEncoder().encode(text)));
+ * const tile = new Uint8Array([...a, ...b, ...c]);
+ * const plan = planInclusion(1, 3);
+ * console.log(plan.tiles.map(formatTilePath).join()); // tile/0/000.p/3
+ * const root = nodeHash(nodeHash(a, b), c);
+ * checkInclusion({ index: 1, size: 3, leaf: b, root, proof: plan.prove([tile]) });
  */
 export function planInclusion(index: number, size: number): ProofPlan {
   requireCount(index, "leaf index");
@@ -237,6 +259,15 @@ export function planInclusion(index: number, size: number): ProofPlan {
  * Plans the proof that the tree of `size2` begins with the tree of `size1` (RFC 6962 section 2.1.2, PROOF).
  * It is empty when the sizes are equal or `size1` is 0.
  * @throws Fault `malformed` unless both are counts and size1 <= size2.
+ * @example
+ * import { checkConsistency, leafHash, nodeHash, planConsistency } from "counterfoil/tlog";
+ *
+ * const [a, b, c] = ["a", "b", "c"].map(text => leafHash(new TextEncoder().encode(text)));
+ * const tile = new Uint8Array([...a, ...b, ...c]); // tile/0/000.p/3
+ * const proof = planConsistency(2, 3).prove([tile]);
+ * console.log(proof.length); // 1
+ * const root1 = nodeHash(a, b);
+ * checkConsistency({ size1: 2, root1, size2: 3, root2: nodeHash(root1, c), proof });
  */
 export function planConsistency(size1: number, size2: number): ProofPlan {
   requireSizes(size1, size2);
@@ -247,6 +278,14 @@ export function planConsistency(size1: number, size2: number): ProofPlan {
  * Plans the root and the frontier of the tree of `size`, from the tiles at its right edge. Bytes are
  * given, and fail, as in `ProofPlan`.
  * @throws Fault `malformed` unless size is a count.
+ * @example
+ * import { equalBytes, parseCheckpoint, parseNote, planRoot, readTiles } from "counterfoil/tlog";
+ *
+ * const at = path => fetch(`https://api.example.com/.well-known/audit/main/${path}`);
+ * const get = async path => new Uint8Array(await (await at(path)).arrayBuffer());
+ * const { size, root } = parseCheckpoint(parseNote(await (await at("checkpoint")).text()).text);
+ * const plan = planRoot(size);
+ * console.log(equalBytes(plan.root(await readTiles(get, plan.tiles)), root)); // true
  */
 export function planRoot(size: number): {
   readonly tiles: readonly Tile[];

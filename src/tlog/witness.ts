@@ -49,6 +49,12 @@ export function parseAddCheckpoint(body: string): AddCheckpoint {
 /**
  * Writes the body of an add-checkpoint request.
  * @throws Fault `malformed` or `too-large` when it could not be read back.
+ * @example
+ * import { formatAddCheckpoint, parseAddCheckpoint } from "counterfoil/tlog";
+ *
+ * const answer = await fetch("https://api.example.com/.well-known/audit/main/checkpoint");
+ * const body = formatAddCheckpoint({ oldSize: 0, proof: [], checkpoint: await answer.text() });
+ * console.log(parseAddCheckpoint(body).oldSize); // 0
  */
 export function formatAddCheckpoint(request: AddCheckpoint): string {
   requireFew(request.proof);
@@ -71,7 +77,13 @@ export function parseTreeSize(body: string): number {
   throw new Fault("malformed", "witness's tree size: the line does not end", { found: body });
 }
 
-/** Writes the body of a 409 answer. @throws Fault `malformed` unless `size` is a count. */
+/**
+ * Writes the body of a 409 answer. @throws Fault `malformed` unless `size` is a count.
+ * @example
+ * import { formatTreeSize, parseTreeSize } from "counterfoil/tlog";
+ *
+ * console.log(parseTreeSize(formatTreeSize(7))); // 7
+ */
 export function formatTreeSize(size: number): string {
   return `${formatDecimal(size, "witness's tree size")}\n`;
 }
@@ -81,6 +93,24 @@ export function formatTreeSize(size: number): string {
  * in it by the witness's `keys`; others are ignored. (A witness writes the body with `formatSignatureLines`.)
  * @throws Fault `malformed` or `too-large` as in `parseSignatureLines`, `unknown-key` when none is by those
  *   keys, `malformed` when one has no time; and as in `openCosignatures`.
+ * @example
+ * import {
+ *   ED25519_COSIGNATURE,
+ *   cosign,
+ *   formatSignatureLines,
+ *   makeNoteKey,
+ *   openAnswer,
+ *   parseNote,
+ * } from "counterfoil/tlog";
+ *
+ * const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+ * const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+ * const sign = async bytes => new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, bytes));
+ * const key = makeNoteKey("witness.example.com/w1", ED25519_COSIGNATURE, publicKey);
+ * const checkpoint = await (await fetch("https://api.example.com/.well-known/audit/main/checkpoint")).text();
+ * const { text } = parseNote(checkpoint);
+ * const body = formatSignatureLines([await cosign(text, 1795238600, { key, sign })]); // the witness's answer
+ * console.log((await openAnswer(body, checkpoint, [key])).length); // 1
  */
 export async function openAnswer(
   body: string,

@@ -59,10 +59,11 @@ const shownIn = (file: string) => [...read(file).matchAll(/```js\n([\s\S]*?)```/
 
 const names = (specifier: Specifier) => documented(specifier).filter(({ isClass }) => !isClass);
 const explained = [...names("counterfoil"), ...names("counterfoil/verify")];
+const formats = names("counterfoil/tlog");
 
 describe("the examples", () => {
   const all = [
-    ...explained.flatMap(({ comment }) => examplesIn(comment)),
+    ...[...explained, ...formats].flatMap(({ comment }) => examplesIn(comment)),
     ...["docs/sdk.md", "README.md"].flatMap(shownIn),
   ];
 
@@ -91,19 +92,23 @@ describe("the examples", () => {
   });
 });
 
+const IMPORTS = /^import \{([^}]*)\} from "([^"]+)";\n/gm;
+
 /** Runs a program: what it imports is given to it. */
 async function run(code: string, fetch: Fetch, console: object): Promise<void> {
-  const imports = /^import \{([^}]*)\} from "([^"]+)";\n/gm;
   const given: Record<string, unknown> = { fetch, console };
-  for (const [, list, specifier] of code.matchAll(imports)) {
+  for (const [, list, specifier] of code.matchAll(IMPORTS)) {
     const { exports } = ENTRIES[specifier as Specifier];
-    for (const name of list!.split(",").map(text => text.trim())) {
+    for (const name of list!
+      .split(",")
+      .map(text => text.trim())
+      .filter(text => text !== "")) {
       expect(exports, `${name} of ${specifier}`).toHaveProperty(name);
       given[name] = (exports as Record<string, unknown>)[name];
     }
   }
   const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
-  await new AsyncFunction(...Object.keys(given), code.replaceAll(imports, ""))(...Object.values(given));
+  await new AsyncFunction(...Object.keys(given), code.replaceAll(IMPORTS, ""))(...Object.values(given));
 }
 
 describe("every function of the package", () => {
@@ -113,6 +118,16 @@ describe("every function of the package", () => {
     expect(comment).toMatch(/@see .*(RFC \d|C2SP|fetch\.spec\.whatwg\.org|docs\/)/);
     expect(examplesIn(comment).filter(code => code.includes(`${name}(`))).toHaveLength(1);
   });
+
+  test.each(formats)(
+    "$name is used in an example: its own, or that of one that belongs to it",
+    ({ name }) => {
+      const bodies = formats
+        .flatMap(({ comment }) => examplesIn(comment))
+        .map(code => code.replaceAll(IMPORTS, ""));
+      expect(bodies.filter(code => new RegExp(`\\b${name}\\b`).test(code))).not.toEqual([]);
+    },
+  );
 
   test.each(Object.keys(ENTRIES) as Specifier[])("of %s has a comment where it is defined", specifier => {
     const entries = documented(specifier);
