@@ -23,10 +23,8 @@ export interface MadeExchange {
   readonly isUnsent?: boolean;
   /** What was asked for, where the response is of another request, to which a redirect has led. */
   readonly redirected?: string;
-  /** The trace that the request was sent in, which its record names. */
+  /** The trace that the request was sent in, which its record must name. */
   readonly traceId?: string | undefined;
-  /** Whether a record that names no trace of the request's may be of an earlier one: it may unless this is true. */
-  readonly isFresh?: boolean;
 }
 
 /** An exchange whose response's body was kept. */
@@ -229,10 +227,7 @@ function requireSameExchange(first: Receipt, final: Receipt): void {
  * query, when the seed was taken away; of another URL, when a redirect was put in; of an earlier request.
  * @throws Undecided `not-covered`
  */
-function requireOwn(
-  { headers, redirected, traceId, isFresh = false, seen }: MadeExchange,
-  { receipt }: Verdict,
-) {
+function requireOwn({ headers, redirected, traceId, seen }: MadeExchange, { receipt }: Verdict) {
   const { header, record } = receipt.entry;
   const refuse = (message: string, expected: string, found: string): never => {
     throw new Undecided(message, { expected, found, index: header.index }, "not-covered");
@@ -246,10 +241,18 @@ function requireOwn(
   }
   if (traceId === undefined) return;
   const { traceparent, parent } = record.trace ?? {};
-  if (traceparent?.split("-")[1] === traceId || (parent === undefined && !isFresh)) return;
-  const trouble =
-    "the receipt is of another request: an earlier answer, by a cache or by somebody who repeats it";
-  refuse(trouble, `a record of trace ${traceId}`, traceparent ?? "a record without one");
+  if (traceparent?.split("-")[1] === traceId) return;
+  const expected = `a record of trace ${traceId}`;
+  const found = traceparent ?? "a record without one";
+  if (parent !== undefined) {
+    const trouble =
+      "the receipt is of another request: an earlier answer, by a cache or by somebody who repeats it";
+    refuse(trouble, expected, found);
+  }
+  // Whoever may ask without a trace has such a receipt to give out again.
+  const trouble = "the receipt does not name the request's trace, and may be of an earlier request";
+  const otherwise = "or, where the API records no traces, a request without traceparent (docs/sdk.md)";
+  refuse(trouble, `${expected}; ${otherwise}`, found);
 }
 
 /** @throws Undecided when the request's body is on record, and was not sent to its end */

@@ -57,8 +57,9 @@ export interface ReceiptOptions {
   readonly prefix?: string | undefined;
   /**
    * Whether a receipt must be of this very request. Each request is sent in a trace of its own (`traceparent`), unless it
-   * names one, and a record that names another request's trace is `not-covered`. `true`: so is one that names none, as
-   * where the API records no traces. `false`: no field is sent and nothing is compared, where a cache may answer.
+   * names one, and a record that does not name that trace is `not-covered`. But a page sends no such field to another
+   * origin, and compares nothing then, unless this is `true`: the API must allow the field. `false`: no field is sent
+   * and nothing is compared, for an API that records no traces, or where a cache may answer.
    */
   readonly fresh?: boolean | undefined;
   /** Is given what goes on after a response was handed over, for platforms that would end it (Workers: `ctx.waitUntil`). */
@@ -386,7 +387,7 @@ async function prepare(
 }
 
 /** Names the trace of a request in its fields, unless it has one. @throws Undecided for one that is none */
-function nameTrace({ headers, url }: Request, fresh: boolean | undefined): Pick<Sent, "traceId" | "isFresh"> {
+function nameTrace({ headers, url }: Request, fresh: boolean | undefined): Pick<Sent, "traceId"> {
   if (fresh === false) return {};
   // A page would have to ask an API of another origin whether it may send that field, and most would say no.
   const page = (globalThis as { readonly location?: { readonly origin: string } }).location;
@@ -398,7 +399,7 @@ function nameTrace({ headers, url }: Request, fresh: boolean | undefined): Pick<
   if (fresh === true && traceId === undefined) {
     throw wrongInput("a traceparent as W3C Trace Context has it, or none", headers.get("traceparent")!);
   }
-  return { traceId, isFresh: fresh === true };
+  return { traceId };
 }
 
 /** A stream that is digested on its way, and its digest once all of it has passed. */

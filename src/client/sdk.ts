@@ -119,7 +119,7 @@ export interface ExchangeVerdict extends Verdict {
  * only started, and for the one that keeps a promise (10 s at the most).
  *
  * @param request as it was sent. If its body was used (send a clone), that is not compared. If it has a `traceparent`,
- *   the record must not name another trace: so an old answer is not taken for the one to this request.
+ *   the record must name that trace: so an old answer is not taken for the one to this request.
  * @param response as fetch gave it, its body not read. It can be read afterwards: a clone is verified. After a
  *   redirect it is `not-covered`, unless `request` is a GET of the URL that has answered: no receipt says where one leads.
  *   It is read to its end: one that never ends, never answers.

@@ -15,12 +15,11 @@ export interface Sent {
   /** Whether whatever a redirect leads to is what was asked for. */
   readonly isRedirectAllowed: boolean;
   readonly traceId?: string | undefined;
-  readonly isFresh?: boolean;
 }
 
 /** What is seen of an exchange, apart from the response's body. */
 export function seeExchange(sent: Sent, response: Response): MadeExchange {
-  const { method, url, body, isRedirectAllowed, traceId, isFresh } = sent;
+  const { method, url, body, isRedirectAllowed, traceId } = sent;
   const { status, headers, redirected } = response;
   const coding = headers.get("content-encoding") ?? "identity";
   // Whether a redirect has turned the request into another, nobody tells; a GET and a HEAD stay what they are.
@@ -38,7 +37,6 @@ export function seeExchange(sent: Sent, response: Response): MadeExchange {
     ...(coding !== "identity" && { altered: `a body with Content-Encoding: ${coding}, which fetch undoes` }),
     ...(isElsewhere && !isRedirectAllowed && { redirected: `${method} ${url}` }),
     ...(traceId !== undefined && { traceId }),
-    ...(isFresh !== undefined && { isFresh }),
   };
 }
 

@@ -212,10 +212,11 @@ describe("counterfoil fetch", () => {
       url: URL_OF,
       headers: [["traceparent", `00-${"7".repeat(32)}-${"7".repeat(16)}-00`]],
     });
+    const untraced = await desk.send({ method: "GET", url: URL_OF, headers: [] });
     const without = new Headers(old.headers);
     without.delete("audit-receipt-seed");
     const causes = [];
-    for (const headers of [without, old.headers]) {
+    for (const headers of [without, old.headers, untraced.headers]) {
       alter(isApi, () => ({ headers }));
       const { code, json } = await desk.runJson("fetch", URL_OF, "--trust", "trust.json");
       expect([code, json.code]).toEqual([2, "not-covered"]);
@@ -224,7 +225,10 @@ describe("counterfoil fetch", () => {
     expect(causes).toEqual([
       expect.stringContaining("cannot be compared without the seed"),
       expect.stringContaining("the receipt is of another request"),
+      expect.stringContaining("does not name the request's trace"),
     ]);
+    // Of an API that records no traces, who asks without one can tell less.
+    expect(await desk.run("fetch", URL_OF, "--trust", "trust.json", "-H", "traceparent:")).toBe(0);
   });
 
   test("cannot tell without a receipt, but has printed the body", async () => {

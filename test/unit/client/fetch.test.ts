@@ -1,5 +1,5 @@
 // The fetch that verifies, in each of its modes: against a real edge in this process.
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   describeFailure,
   type ExchangeReport,
@@ -230,11 +230,30 @@ describe("withReceipts, attacked", () => {
     }
   });
 
-  test("refuses an answer that names no trace, where it must be fresh", async () => {
+  test("refuses an answer to a request that was in no trace, which whoever may ask has for himself", async () => {
     const old = await fetch(URL_OF);
     web.onTheWay = () => old.clone();
-    expect((await withReceipts(fetch, { trust })(URL_OF)).status).toBe(200);
-    expect(await failureOf(withReceipts(fetch, { trust, fresh: true })(URL_OF))).toMatchObject(notCovered);
+    for (const fresh of [undefined, true]) {
+      expect(await failureOf(withReceipts(fetch, { trust, fresh })(URL_OF))).toMatchObject({
+        ...notCovered,
+        message: expect.stringContaining("does not name the request's trace"),
+        detail: { expected: expect.stringContaining("docs/sdk.md") },
+      });
+    }
+    expect((await withReceipts(fetch, { trust, fresh: false })(URL_OF)).status).toBe(200);
+  });
+
+  test("sends no trace from a page to another origin, unless it must be fresh", async () => {
+    onTestFinished(() => void vi.unstubAllGlobals());
+    for (const [origin, fresh, sends] of [
+      ["https://page.example.com", undefined, false],
+      ["https://page.example.com", true, true],
+      [ISSUER, undefined, true],
+    ] as const) {
+      vi.stubGlobal("location", { origin });
+      expect((await withReceipts(fetch, { trust, fresh })(URL_OF)).status).toBe(200);
+      expect(web.sent.at(-1)!.headers.has("traceparent")).toBe(sends);
+    }
   });
 
   test("goes on with the trace that the request names", async () => {
