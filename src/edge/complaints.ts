@@ -27,27 +27,32 @@ export class Complaints {
    * Logs that something has gone wrong, or counts it, if the same was logged just now. The request of the first sees to
    * it that the count is told; should it be gone, one that comes later does.
    * @param what has gone wrong: a sentence that is the same each time.
-   * @param jtis the exchanges that it has gone wrong for; at least one.
+   * @param whom the ids of the exchanges that it has gone wrong for, or whatever else it was; at least one.
    */
   make(
     what: string,
-    jtis: readonly string[],
+    whom: readonly string[],
     cause: unknown,
     waitUntil: (work: Promise<unknown>) => void,
   ): void {
-    const last = jtis.at(-1)!;
+    const last = whom.at(-1)!;
     const now = this.#now();
     const known = this.#counts.get(what);
     if (known !== undefined && now - known.began < LOST_MS) {
-      known.more += jtis.length;
+      known.more += whom.length;
       known.last = last;
       return;
     }
     if (known !== undefined) this.#tell(what, known);
-    console.error(`${what}, for ${jtis.join(", ")}:`, cause);
+    console.error(`${what}, for ${whom.join(", ")}:`, cause);
     const count = { began: now, more: 0, last };
     this.#counts.set(what, count);
     waitUntil(new Promise(resolve => setTimeout(resolve, COUNT_MS)).then(() => this.#tell(what, count)));
+  }
+
+  /** Tells what was counted so far, for a process that ends. */
+  end(): void {
+    for (const [what, count] of this.#counts) this.#tell(what, count);
   }
 
   /** Ends a count, unless that was done already. */

@@ -1,7 +1,7 @@
 // HTTP messages between Node's streams and the Web's interfaces, byte for byte: what the Web's own classes refuse or
 // rewrite (a GET with a body, a status text of one's own) comes through, for the edge to judge. Nobody reads ahead: a
 // body is asked for its next piece when somebody waits for it, and not before.
-import type { OutgoingMessage } from "node:http";
+import { type OutgoingMessage, STATUS_CODES } from "node:http";
 import type { Readable, Writable } from "node:stream";
 
 /** The parts of the Web's interfaces that the edge uses of what a host gives it. */
@@ -10,6 +10,9 @@ type Answered = Pick<Response, "status" | "statusText" | "headers" | "body">;
 
 /** What a body is made of. */
 export type Content = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+
+/** The most bytes of a head, either way: more than any policy allows, so that the edge can say on record what it refuses. */
+export const HEAD_BYTES_MAX = 256 * 1024;
 
 /** The most header fields of a message, twice what any policy allows: with their number grows what each of them costs. */
 export const FIELDS_MAX = 2000;
@@ -118,6 +121,21 @@ export function contentOf(response: Response): Content {
   return (response as Answered) instanceof WireResponse
     ? (response as Answered as WireResponse).content
     : response.body;
+}
+
+/** The reason of an answer; the usual one where it has none, which is what the edge's own have. */
+export function reasonOf({ status, statusText }: Response): string {
+  return statusText === "" ? (STATUS_CODES[status] ?? "") : statusText;
+}
+
+/** The fields of an answer; what is at hand whole has a length. */
+export function fieldsOf(response: Response): string[] {
+  const fields = writeFields(response.headers);
+  const content = contentOf(response);
+  if (content instanceof Uint8Array && !response.headers.has("content-length")) {
+    fields.push("content-length", `${content.length}`);
+  }
+  return fields;
 }
 
 /**

@@ -1,37 +1,39 @@
-// The HTTP server of a host: Node's own, with the edge behind it. It refuses what its parser finds malformed (two
-// lengths, a length and chunks, a head too large), and what is no request for a resource of HTTP/1.1, before the edge
-// hears of it; everything else is for the edge. A connection has one request at a time, and none without an end.
+// The HTTP server of a host: Node's own, with the edge behind it. What its parser finds malformed, and what is no request
+// for a resource of HTTP/1.1, is refused before the edge hears of it (refusal.ts), and counted in the log; everything else
+// is for the edge. A connection has one request at a time, and none without an end.
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
+import { Complaints } from "../edge/complaints.ts";
 import { EDGE_STOPPED } from "../edge/pass.ts";
 import { problem } from "../edge/problem.ts";
 import { readCertificate } from "./certificate.ts";
 import {
   contentOf,
-  FIELDS_MAX,
+  fieldsOf,
+  HEAD_BYTES_MAX,
   makeRequest,
   openStream,
   pour,
   readFields,
+  reasonOf,
   sendHead,
-  writeFields,
 } from "./message.ts";
+import {
+  answerBarely,
+  hasBody,
+  isHandshake,
+  refuseFraming,
+  refuseTunnel,
+  refuseUnread,
+  refuseUpgrade,
+} from "./refusal.ts";
 import type { Listening, ListenOptions, TlsOptions } from "./runtime.ts";
 import type { Sockets } from "./socket.ts";
-
-/** More than any policy allows, so that the edge can say on record what it refuses. */
-const HEAD_BYTES_MAX = 256 * 1024;
 
 /** How long a client may take to send a head, and to begin with the next one on the same connection, in ms. */
 const HEAD_MS = 60_000;
@@ -98,6 +100,12 @@ function createSecure({ cert, key, clientCa }: TlsOptions): Server {
   }
 }
 
+/** The request that a connection has been asked, and what waits for its answer. */
+interface Line {
+  request?: { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse; abort(): void };
+  readonly waiting: (() => void)[];
+}
+
 /** Takes requests and sees to their answers. */
 class Desk {
   readonly #server: Server;
@@ -108,8 +116,11 @@ class Desk {
   readonly #exchanges = new Map<Promise<void>, AbortController>();
   readonly #upgraded = new Map<Duplex, AbortController>();
   readonly #work = new Set<Promise<unknown>>();
-  /** What waits on each connection whose request is not answered yet. */
-  readonly #waiting = new Map<Socket, (() => void)[]>();
+  /** Each connection with a request that is not answered yet. */
+  readonly #lines = new Map<Duplex, Line>();
+  /** Connections on which nothing more is taken, because something could not be read. */
+  readonly #garbled = new WeakSet<Duplex>();
+  readonly #complaints = new Complaints(Date.now);
   #isClosing = false;
   /** Nothing more is begun: nobody would wait for its end. */
   #isClosed = false;
@@ -125,7 +136,8 @@ class Desk {
       // Nobody here can meet any other expectation, and nobody is told that it was met.
       .on("checkExpectation", (incoming, outgoing) => this.#queue(incoming, outgoing))
       .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head))
-      .on("connect", (_, connection) => void refuse(noTunnel(), connection));
+      .on("connect", (_, connection) => void answerBarely(refuseTunnel(), connection))
+      .on("clientError", (error: NodeJS.ErrnoException, connection) => this.#refuseUnread(error, connection));
   }
 
   async close(finishMs: number): Promise<void> {
@@ -147,6 +159,7 @@ class Desk {
     }
     for (const connection of this.#upgraded.keys()) connection.destroy();
     await closed;
+    this.#complaints.end();
   }
 
   /** Resolves when all that has begun was answered, and what has begun meanwhile. */
@@ -157,19 +170,43 @@ class Desk {
   /** Takes the requests of one connection one after another: who sends many at once must not have more than its share. */
   #queue(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
-    const waiting = this.#waiting.get(socket);
-    if (waiting === undefined) {
-      this.#waiting.set(socket, []);
+    const line = this.#lines.get(socket);
+    if (line === undefined) {
+      this.#lines.set(socket, { waiting: [] });
       this.#take(incoming, outgoing);
-    } else if (waiting.length < WAITING_MAX) waiting.push(() => this.#take(incoming, outgoing));
+    } else if (line.waiting.length < WAITING_MAX) line.waiting.push(() => this.#take(incoming, outgoing));
     else socket.destroy();
   }
 
   /** A request of this connection is done. */
   #next(socket: Socket): void {
-    const next = socket.destroyed ? undefined : this.#waiting.get(socket)?.shift();
-    if (next === undefined) this.#waiting.delete(socket);
+    const next = socket.destroyed ? undefined : this.#lines.get(socket)?.waiting.shift();
+    if (next === undefined) this.#lines.delete(socket);
     else next();
+  }
+
+  /** Answers what could not be read, when its turn has come: who sent it takes any answer for that to its first request. */
+  #refuseUnread({ code, message }: NodeJS.ErrnoException, connection: Duplex): void {
+    const refusal = refuseUnread(code);
+    if (refusal === undefined || !connection.writable) return void connection.destroy();
+    if (this.#garbled.has(connection)) return;
+    this.#garbled.add(connection);
+    // Most of those that are late have only kept a connection at hand. The error itself has what was sent.
+    if (refusal.status !== 408)
+      this.#complaints.make("what is no HTTP was refused", [code!], message, () => {});
+    const answer = () => {
+      this.#lines.delete(connection);
+      void answerBarely(refusal, connection);
+    };
+    const line = this.#lines.get(connection);
+    if (line?.request === undefined) answer();
+    else if (line.request.incoming.complete) line.waiting.push(answer);
+    else {
+      // It is the body of this request, of which nobody will ever know the end.
+      line.request.abort();
+      if (line.request.outgoing.headersSent) connection.destroy();
+      else answer();
+    }
   }
 
   #take(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -181,6 +218,7 @@ class Desk {
       return;
     }
     const controller = new AbortController();
+    this.#lines.get(socket)!.request = { incoming, outgoing, abort: () => controller.abort() };
     // After an offer of another protocol, Node drops what follows the request: the next one would pass unseen.
     if (incoming.headers.upgrade !== undefined) outgoing.shouldKeepAlive = false;
     // Nobody will ask for a body that there is none of, and Node closes the connection of a client that was not told.
@@ -227,7 +265,7 @@ class Desk {
 
   #takeUpgrade(incoming: IncomingMessage, connection: Duplex, head: Buffer): void {
     // An answer before it is still on its way, and they would mix.
-    if (this.#waiting.has(incoming.socket)) return void connection.destroy();
+    if (this.#lines.has(incoming.socket)) return void connection.destroy();
     // As for any request; and a WebSocket would have no end to wait for.
     if (this.#isClosing || incoming.socket.remoteAddress === undefined) return void connection.destroy();
     const controller = new AbortController();
@@ -240,12 +278,10 @@ class Desk {
     this.#upgraded.set(connection, controller);
     const refusal = refuseUpgrade(incoming);
     const answer =
-      refusal === undefined
-        ? this.#ask(incoming, () => null, controller.signal)
-        : Promise.resolve(problem(400, "Bad request", refusal, { "sec-websocket-version": "13" }));
+      refusal === undefined ? this.#ask(incoming, () => null, controller.signal) : Promise.resolve(refusal);
     void answer.then(response => {
       if (response.status === 101) this.#sockets.accept(incoming, connection, head, response);
-      else void refuse(response, connection);
+      else void answerBarely(response, connection);
     });
   }
 
@@ -256,11 +292,8 @@ class Desk {
     signal: AbortSignal,
   ): Promise<Response> {
     try {
-      const oddity = refuseFraming(incoming);
-      if (oddity !== undefined) return oddity;
-      if (incoming.rawHeaders.length > 2 * FIELDS_MAX) {
-        return problem(431, "Request header fields too large", `At most ${FIELDS_MAX} are taken.`);
-      }
+      const refusal = refuseFraming(incoming);
+      if (refusal !== undefined) return refusal;
       const headers = readFields(incoming.rawHeaders);
       // An offer without its Connection field is none, and one of another protocol is not taken up.
       if (!isHandshake(incoming)) headers.delete("upgrade");
@@ -333,66 +366,9 @@ class IncomingBody {
   }
 }
 
-/** The reason of an answer; the usual one where it has none, which is what the edge's own have. */
-function reasonOf({ status, statusText }: Response): string {
-  return statusText === "" ? (STATUS_CODES[status] ?? "") : statusText;
-}
-
-/** The fields of an answer; what is at hand whole has a length. */
-function fieldsOf(response: Response): string[] {
-  const fields = writeFields(response.headers);
-  const content = contentOf(response);
-  if (content instanceof Uint8Array && !response.headers.has("content-length")) {
-    fields.push("content-length", `${content.length}`);
-  }
-  return fields;
-}
-
-/** Whether a request begins a WebSocket: an offer that Connection does not name is none. */
-function isHandshake({ method, headers }: IncomingMessage): boolean {
-  return (
-    method === "GET" &&
-    headers.upgrade?.toLowerCase() === "websocket" &&
-    /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
-  );
-}
-
-/** What is wrong with a request for an upgrade; undefined if nothing is. */
-function refuseUpgrade(incoming: IncomingMessage): string | undefined {
-  const { headers } = incoming;
-  if (hasBody(incoming)) return "A request for an upgrade has no body.";
-  if (!isHandshake(incoming)) return undefined;
-  // RFC 6455 section 4.2.1.
-  if (headers["sec-websocket-version"] !== "13") return "Sec-WebSocket-Version must be 13.";
-  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "")) {
-    return "Sec-WebSocket-Key must be 16 bytes in base64.";
-  }
-  return undefined;
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
-}
-
 /** Whether the client sends its body when it is asked to. One of HTTP/1.0 must not be (RFC 9110 section 10.1.1). */
 function expectsToBeAsked({ headers, httpVersion }: IncomingMessage): boolean {
   return httpVersion === "1.1" && headers.expect?.toLowerCase() === "100-continue";
-}
-
-/** What is wrong with how a message is framed that the parser lets by; undefined if nothing is. */
-function refuseFraming({ headers, httpVersion, httpVersionMajor }: IncomingMessage): Response | undefined {
-  if (httpVersionMajor !== 1) {
-    return problem(505, "HTTP version not supported", `Expected HTTP/1.1, and not HTTP/${httpVersion}.`);
-  }
-  // Whoever speaks HTTP/1.0 may see another end of it (RFC 9112 section 6.1).
-  if (httpVersion === "1.0" && headers["transfer-encoding"] !== undefined) {
-    return problem(400, "Bad request", "A request of HTTP/1.0 has no Transfer-Encoding.");
-  }
-  return undefined;
-}
-
-function noTunnel(): Response {
-  return problem(501, "Not implemented", "This is no proxy that CONNECT could ask for a tunnel.");
 }
 
 /**
@@ -409,22 +385,6 @@ function urlOf({ url }: IncomingMessage, protocol: string, headers: Headers): st
   if (absolute === null) return `${protocol}//${host}${url}`;
   headers.set("host", absolute.host);
   return `${protocol}${absolute.href.slice(absolute.protocol.length)}`;
-}
-
-/** Answers a request for an upgrade or a tunnel with something else, on the bare connection. */
-async function refuse(response: Response, connection: Duplex): Promise<void> {
-  connection.on("error", () => {});
-  const fields = [...fieldsOf(response), "connection", "close"];
-  const lines = fields.flatMap((text, i) => (i % 2 === 0 ? `${text}: ${fields[i + 1]}` : []));
-  const head = [`HTTP/1.1 ${response.status} ${reasonOf(response)}`, ...lines, "", ""].join("\r\n");
-  connection.write(Buffer.from(head, "latin1"));
-  const content = contentOf(response);
-  if (content instanceof ReadableStream) await pour(content, connection);
-  else connection.end(content ?? undefined);
-  // Nobody else sees to it that a client leaves which has its answer.
-  if (connection.destroyed) return;
-  const timer = setTimeout(() => connection.destroy(), LINGER_MS);
-  connection.on("close", () => clearTimeout(timer)).resume();
 }
 
 /** @returns whether it was done in time. */

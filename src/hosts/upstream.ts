@@ -2,16 +2,21 @@
 // response is the bytes that were on the wire.
 import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
 import { request as requestSecurely, Agent as SecureAgent } from "node:https";
-import { asHeaders, makeResponse, openStream, pour, readFields, sendHead } from "./message.ts";
+import {
+  asHeaders,
+  HEAD_BYTES_MAX,
+  makeResponse,
+  openStream,
+  pour,
+  readFields,
+  sendHead,
+} from "./message.ts";
 
 /** How long a connection waits for its next request, in ms: not so long as servers do, which mostly wait for 5 s. */
 const IDLE_MS = 4000;
 
 /** How long the rest of a request may take that its upstream has answered, once nobody waits for it, in ms. */
 const LINGER_MS = 10_000;
-
-/** The most bytes of a response's head. An upstream may send as much as a client may be sent. */
-const HEAD_BYTES_MAX = 256 * 1024;
 
 const OPTIONS = { keepAlive: true, timeout: IDLE_MS, scheduling: "lifo" } as const;
 

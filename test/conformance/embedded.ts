@@ -46,6 +46,7 @@ export function testEmbedded(
     ...hosts,
     form: "by name",
     unseen: [...UNSEEN, ...unseen],
+    explains: true,
     unreadable: UNREADABLE,
     different: { ...DIFFERENT, ...different },
   });

@@ -15,6 +15,8 @@ export interface Hosts {
   readonly form: Form;
   /** The cases that the platform answers by itself, with or without an edge. */
   readonly unseen: readonly string[];
+  /** Whether the edge's host makes problems of these answers. */
+  readonly explains?: boolean;
   /** The cases whose answers its client takes for no HTTP, so that the edge answers with 502. */
   readonly unreadable?: readonly string[];
   /** The cases in which the client sees another line on purpose, in the status line or the fields: which, and what instead. */
@@ -60,6 +62,10 @@ export function testConformance(hosts: Hosts): void {
       for (const { faults } of upstreams) expect(faults.get(exchange.name)).toBeUndefined();
       if (exchange.instead !== undefined) return checkProblem(through, exchange.instead);
       const { fields } = exchange.request;
+      if (isUnseen) expect([through.upstream, fieldOf(through.client!, "audit-id")]).toEqual([[], undefined]);
+      if (isUnseen && hosts.explains === true) {
+        return checkProblem(through, without.client!.line.replace("HTTP/1.1 ", ""));
+      }
       if (exchange.requestIsCut) return expect(through.client).toEqual(without.client);
       expect(
         throughEdge(loseRequest(exchange, through), new URL(edgeUpstream.url).host, fields, form),
@@ -69,8 +75,7 @@ export function testConformance(hosts: Hosts): void {
           hosts.different?.[exchange.name],
         ),
       );
-      if (isUnseen) expect([through.upstream, fieldOf(through.client!, "audit-id")]).toEqual([[], undefined]);
-      else checkBodies(exchange, through);
+      if (!isUnseen) checkBodies(exchange, through);
     });
   });
 

@@ -122,6 +122,44 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
     expect(answer.startsWith("HTTP/1.1 400")).toBe(true);
   });
 
+  test.each([
+    ["a method that is none", "FOO / HTTP/1.1\r\nHost: h\r\n\r\n", 400],
+    ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
+    ["two lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400],
+    ["a head that is too large", GET("/", `X-Large: ${"x".repeat(300_000)}`).join("\r\n"), 431],
+  ])("answers %s with a problem, and counts it in the log", async (_, sent, status) => {
+    const answer = await host.send(sent);
+    const [head] = answer.split("\r\n\r\n");
+    expect(head).toMatch(/^content-type: application\/problem\+json$/im);
+    expect(bodyOf(answer)).toMatchObject({ status, title: expect.any(String), detail: expect.any(String) });
+    // Nothing of what was sent: it may hold a credential.
+    expect(await host.hears("logged")).toMatch(/^what is no HTTP was refused, for HPE_\w+: [\w .:-]+$/);
+  });
+
+  test("answers what could not be read after what was asked before it on the connection", async () => {
+    const { url, asked, answer, close } = await startHolding();
+    const socket = await host.connect();
+    socket.write(GET(`/up?url=${url}/first`).join("\r\n") + GET("/second").join("\r\n"));
+    await asked("/first");
+    socket.write("FOO / HTTP/1.1\r\nHost: h\r\n\r\n");
+    const answers = readAll(socket);
+    await host.send(...GET("/echo", "Connection: close"));
+    socket.write("and more\r\n\r\n");
+    await host.send(...GET("/echo", "Connection: close"));
+    answer();
+    const came = await answers;
+    expect(came.match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 400"]);
+    expect(came).toMatch(/answer to \/first.*\/second.*application\/problem\+json/s);
+    close();
+  });
+
+  test("tells the edge that a client is gone whose body cannot be read to its end", async () => {
+    const head = ["POST /broken HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"];
+    const answer = await host.send(...head, "", "3", "abc", "zz", "");
+    expect(statusOf(answer)).toBe(400);
+    expect(await host.hears("aborted", "/broken")).toBe("/broken");
+  });
+
   test("frames chunks strictly", async () => {
     for (const chunk of ["3;\r\nabc\n", "0x3\r\nabc\r\n", "3\nabc\r\n", "-1\r\nabc\r\n", "3\r\nabcd\r\n"]) {
       const answer = await host.send(

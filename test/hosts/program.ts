@@ -8,6 +8,7 @@ import type { ListenOptions, Runtime } from "../../src/hosts/runtime.ts";
 const [name, tls, clientCa] = process.argv.slice(2);
 const { runtime }: { runtime: Runtime } = await import(`../../src/hosts/${name}.ts`);
 const tell = (what: object) => console.log(JSON.stringify(what));
+console.error = (...logged: unknown[]) => tell({ logged: logged.map(String).join(" ") });
 const read = (file: string) => readFileSync(`${tls}/${file}`, "utf8");
 
 /** Resolve when the test says so. */
