@@ -91,60 +91,84 @@ export interface AuditReport {
  *   (state, anchor, promises, receipts) cannot be opened. Whatever is wrong with the archive itself is in the report.
  */
 export async function audit(options: AuditOptions): Promise<AuditReport> {
-  const { archive, trust, receipts = [], anchoredWithinS, full = false } = options;
-  const known = await openKnown(options);
-  const held = await Promise.all(receipts.map((receipt, i) => openReceipt(receipt, i, trust)));
-  const promises = await openPromises(options.promises ?? [], trust);
+  const { archive, trust, full = false } = options;
+  const hand = await openHand(options);
   const findings = new Findings();
-  const first = full ? undefined : known?.anchor;
-  const kept = [await openKept(options.keptAnchor, trust), known?.anchor].filter(
-    anchor => anchor !== undefined,
-  );
-  const anchors = new AnchorWalk(archive, trust, findings, kept, first);
-  const walks = new Map(
-    trust.ledgers.map(ledger => {
-      const own = promises.filter(({ header }) => header.origin === ledger.origin);
-      const before = knownOf(known, ledger.origin, full);
-      return [
-        ledger.origin,
-        new LedgerWalk(ledger, archive, findings, new AwaitedRecords(own), before, options.progress),
-      ];
-    }),
-  );
-  const vouching = new AnchorVouching(kept);
-  const { stretches, unnamed } = await walkAll(anchors, walks, options, findings, vouching);
+  const first = full ? undefined : hand.known?.anchor;
+  const anchors = new AnchorWalk(archive, trust, findings, hand.anchors, first);
+  const walks = openWalks(options, hand, findings);
+  const { stretches, unnamed, unvouched } = await walkAll(anchors, walks, options, findings, hand.anchors);
   requireQuorum(stretches.list.at(-1), findings);
-  const holdings = await coverAll(held, walks);
   const ledgers = [...walks.values()].map(walk => walk.report());
-  if (anchoredWithinS !== undefined) {
+  const holdings = await coverAll(hand.receipts, walks);
+  if (options.anchoredWithinS !== undefined) {
     const shown = { newest: anchors.newest, entriesAt: ledgers.map(({ newestAt }) => newestAt) };
-    requireAnchored(holdings, shown, anchoredWithinS, findings);
+    requireAnchored(holdings, shown, options.anchoredWithinS, findings);
   }
-  const hasOwn = kept.length > 0 || known !== undefined;
-  const isKnown = hasOwn || anchors.count > 0 || [...walks.values()].some(walk => walk.isKnown);
-  const became = [...walks.values()].flatMap(walk => walk.promises);
-  const alone = [...walks.values()].map(walk => walk.unvouched).filter(tree => tree !== undefined);
-  const unvouched = [...vouching.unvouched, ...alone];
-  const isOther = unnamed.length > 0 && ![...walks.values()].some(walk => walk.isKnown);
-  const outcome = decide(findings, isKnown, isOther, became, holdings, unvouched);
+  const promises = [...walks.values()].flatMap(walk => walk.promises);
+  const isNamed = [...walks.values()].some(walk => walk.isKnown);
+  const isSettled =
+    (isNamed || unnamed.length === 0) &&
+    unvouched.length === 0 &&
+    promises.every(({ state }) => state === "kept") &&
+    holdings.every(({ coverage }) => coverage === "anchored");
+  const isKnown = isNamed || anchors.count > 0 || hand.anchors.length > 0 || hand.known !== undefined;
+  const outcome = decide(findings, isKnown, isSettled);
   return {
     outcome,
-    anchors: {
-      count: anchors.count,
-      ...(anchors.newest && { newest: anchors.newest }),
-      ...(anchors.timestamps && { timestamps: anchors.timestamps }),
-      locks: anchors.locks,
-      stretches: stretches.list,
-      ...anchors.timeline,
-    },
-    ledgers,
-    promises: became,
-    unnamedOrigins: unnamed,
-    unvouched,
+    anchors: reportAnchors(anchors, stretches),
+    ...{ ledgers, promises, unnamedOrigins: unnamed, unvouched },
     problems: findings.problems,
     problemCount: findings.count,
     holdings,
     ...(outcome === "proven" && { state: stateOf(trust, anchors, walks) }),
+  };
+}
+
+/** What the auditor has of his own, opened. */
+interface Hand {
+  readonly known: OpenedState | undefined;
+  /** The anchors that the archive must have: the one that was kept, and that of the state. */
+  readonly anchors: readonly Anchor[];
+  readonly receipts: readonly Receipt[];
+  readonly promises: readonly AuditPromise[];
+}
+
+/** @throws Undecided when something of it cannot be opened: that says nothing about the archive. */
+async function openHand(options: AuditOptions): Promise<Hand> {
+  const { trust, receipts = [], promises = [], keptAnchor } = options;
+  const known = await openKnown(options);
+  const opened = await Promise.all(receipts.map((receipt, i) => openReceipt(receipt, i, trust)));
+  const given = await openPromises(promises, trust);
+  const anchors = [await openKept(keptAnchor, trust), known?.anchor].filter(anchor => anchor !== undefined);
+  return { known, anchors, receipts: opened, promises: given };
+}
+
+/** The ledgers that the trust document names, none of which is read yet. */
+function openWalks(
+  { archive, trust, full = false, progress }: AuditOptions,
+  { known, promises }: Hand,
+  findings: Findings,
+): Map<string, LedgerWalk> {
+  return new Map(
+    trust.ledgers.map(ledger => {
+      const { origin } = ledger;
+      const awaited = new AwaitedRecords(promises.filter(({ header }) => header.origin === origin));
+      const before = knownOf(known, origin, full);
+      return [origin, new LedgerWalk(ledger, archive, findings, awaited, before, progress)];
+    }),
+  );
+}
+
+function reportAnchors(anchors: AnchorWalk, { list: stretches }: Stretches): AuditReport["anchors"] {
+  const { count, newest, timestamps, locks, timeline } = anchors;
+  return {
+    count,
+    ...(newest && { newest }),
+    ...(timestamps && { timestamps }),
+    locks,
+    stretches,
+    ...timeline,
   };
 }
 
@@ -154,8 +178,9 @@ async function walkAll(
   walks: ReadonlyMap<string, LedgerWalk>,
   { trust, keep }: AuditOptions,
   findings: Findings,
-  vouching: AnchorVouching,
-): Promise<{ stretches: Stretches; unnamed: string[] }> {
+  kept: readonly Anchor[],
+): Promise<{ stretches: Stretches; unnamed: string[]; unvouched: Unvouched[] }> {
+  const vouching = new AnchorVouching(kept);
   const unnamed = new Set<string>();
   const refused = new Map<string, string>();
   await anchors.begin();
@@ -183,7 +208,8 @@ async function walkAll(
   }
   for (const walk of walks.values()) walk.mark();
   for (const walk of walks.values()) await walk.finish();
-  return { stretches, unnamed: [...unnamed] };
+  const alone = [...walks.values()].map(walk => walk.unvouched).filter(tree => tree !== undefined);
+  return { stretches, unnamed: [...unnamed], unvouched: [...vouching.unvouched, ...alone] };
 }
 
 async function coverAll(
@@ -279,20 +305,11 @@ const UNKNOWN_CODES: readonly FaultCode[] = [
   "too-large",
 ];
 
-/** @param isOther whether there are ledgers, and none of them is one that the trust document names. */
-function decide(
-  { problems, count }: Findings,
-  isKnown: boolean,
-  isOther: boolean,
-  promises: readonly PromiseReport[],
-  holdings: readonly Holding[],
-  unvouched: readonly Unvouched[],
-): Outcome {
-  const isSettled =
-    !isOther &&
-    unvouched.length === 0 &&
-    promises.every(({ state }) => state === "kept") &&
-    holdings.every(({ coverage }) => coverage === "anchored");
+/**
+ * @param isKnown whether anything bears a good signature, in the archive or in the auditor's hand.
+ * @param isSettled whether no question is left that the auditor has asked.
+ */
+function decide({ problems, count }: Findings, isKnown: boolean, isSettled: boolean): Outcome {
   if (isKnown && count === 0) return isSettled ? "proven" : "undecided";
   if (count === 0) {
     throw new Undecided("there is nothing to audit", { expected: "anchors, or a checkpoint of a ledger" });
