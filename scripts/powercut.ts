@@ -1,4 +1,4 @@
-// npm run powercut -- [--runtime node|deno|bun] [--rounds N] [--cuts N] [--answers N] [--seed S]
+// npm run powercut -- [--runtime node|deno|bun|workerd] [--rounds N] [--cuts N] [--answers N] [--seed S]
 //
 // What a loss of power may leave of a state folder, and whether the edge goes on from it. An edge runs under strace, as
 // a client's load and its own publishing and anchoring go on. From the trace follow the folder as a disk may have it at
@@ -9,6 +9,9 @@
 //
 // In the end disks are tried that keep nothing of what was synced, as if an edge left out its syncs: all of them, or those
 // of one kind. That each is noticed shows that the rest can fail, and that none of the syncs is there for nothing.
+//
+// Workerd has no stores of objects whose syncs could be looked at: its local R2 promises none. So a plain workerd is tried
+// with the databases of its objects only, with buckets elsewhere that take nothing until the power is back.
 import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
@@ -37,10 +40,15 @@ import {
   withPatience,
 } from "./held.ts";
 import { makeRandom } from "./kill.ts";
-import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
+import { PlainWorkerd, type StartOptions } from "./plainworkerd.ts";
+import { RUNTIMES } from "./runtimes.ts";
+import type { Served } from "./serve.ts";
+
+/** Where edges are tried. */
+export const TRIED = [...RUNTIMES, "workerd"] as const;
 
 export interface PowerCutOptions {
-  readonly runtime: RuntimeName;
+  readonly runtime: (typeof TRIED)[number];
   readonly rounds: number;
   /** How many moments of each round are tried. */
   readonly cuts: number;
@@ -51,7 +59,7 @@ export interface PowerCutOptions {
 }
 
 export interface PowerCutReport {
-  readonly runtime: RuntimeName;
+  readonly runtime: PowerCutOptions["runtime"];
   readonly cuts: number;
   /** The changes to the folder that were followed, and how many of them were lost or torn. */
   readonly changes: number;
@@ -104,19 +112,58 @@ export async function cutPower(options: PowerCutOptions): Promise<PowerCutReport
   const { runtime, rounds, seed, log } = options;
   const folder = await mkdtemp(join(tmpdir(), "counterfoil-powercut-"));
   const upstream = await startUpstream(answer);
-  const bench = new Bench(folder, await writeConfig(folder, upstream.url), options);
+  const ground = await openGround(folder, upstream.url, runtime);
+  const bench = new Bench(folder, ground, options);
   try {
     for (let round = 1; round <= rounds; round++) await bench.round(round);
     const liars: Partial<Record<Lie, string>> = {};
-    for (const kind of Object.keys(LIES) as Lie[]) liars[kind] = await bench.tryLiar(kind);
+    for (const kind of ground.lies) liars[kind] = await bench.tryLiar(kind);
     await rm(folder, { recursive: true, force: true });
     return { runtime, ...bench.counts, liars };
   } catch (error) {
     log(`seed ${seed} has failed on ${runtime}; the folders are in ${folder}`);
     throw error;
   } finally {
+    ground.close();
     upstream.close();
   }
+}
+
+/** What edges run on, and what they keep elsewhere than in their state folder. */
+interface Ground {
+  /** What is in the state folder that an edge syncs. */
+  readonly lies: readonly Lie[];
+  /** Whether an edge publishes and anchors while its calls are recorded. */
+  readonly publishes: boolean;
+  prepare(state: string): Promise<unknown>;
+  start(options: StartOptions): Promise<Served & Reached>;
+  /** Keeps what lies elsewhere as it is, and puts it back to that. */
+  hold(): void;
+  rewind(): void;
+  close(): void;
+}
+
+async function openGround(
+  folder: string,
+  upstream: string,
+  runtime: PowerCutOptions["runtime"],
+): Promise<Ground> {
+  if (runtime === "workerd") {
+    return Object.assign(await PlainWorkerd.open(upstream), {
+      lies: ["everything", "databases"] as const,
+      publishes: false,
+    });
+  }
+  const config = await writeConfig(folder, upstream);
+  const nothing = () => {};
+  return {
+    lies: Object.keys(LIES) as Lie[],
+    publishes: true,
+    prepare: state => mkdir(state, { recursive: true, mode: 0o700 }),
+    // What goes through io_uring is no call that can be seen.
+    start: options => startOn({ runtime, config, ...options, env: { ...process.env, UV_USE_IO_URING: "0" } }),
+    ...{ hold: nothing, rewind: nothing, close: nothing },
+  };
 }
 
 /** What is known to stand in a folder. */
@@ -130,7 +177,7 @@ interface Standing {
 class Bench {
   readonly counts = { cuts: 0, changes: 0, spoilt: 0, receipts: 0, entries: 0 };
   readonly #folder: string;
-  readonly #config: string;
+  readonly #ground: Ground;
   readonly #options: PowerCutOptions;
   readonly #random: (below: number) => number;
   /** What stands in the state folder that the next round begins from. */
@@ -142,9 +189,9 @@ class Bench {
   /** The last round, and what stood before it. */
   #last!: { disk: Disk; told: readonly Told[]; end: number; before: Standing };
 
-  constructor(folder: string, config: string, options: PowerCutOptions) {
+  constructor(folder: string, ground: Ground, options: PowerCutOptions) {
     this.#folder = folder;
-    this.#config = config;
+    this.#ground = ground;
     this.#options = options;
     this.#random = makeRandom(options.seed);
   }
@@ -156,7 +203,7 @@ class Bench {
   /** Runs the edge under load until it is killed, and tries what a loss of power may have left of it. */
   async round(round: number): Promise<void> {
     const { cuts, log } = this.#options;
-    await mkdir(this.#state, { recursive: true, mode: 0o700 });
+    await this.#ground.prepare(this.#state);
     const disk = await Disk.open(this.#state);
     const calls = await this.#record(round);
     disk.follow(calls);
@@ -193,15 +240,10 @@ class Bench {
 
   async #record(round: number): Promise<Call[]> {
     const file = join(this.#folder, `trace-${round}`);
-    const { runtime, answers } = this.#options;
-    const edge = await startOn({
-      ...{ runtime, config: this.#config, state: this.#state },
-      under: ["strace", ...straceArgs(file)],
-      // What goes through io_uring is no call that can be seen.
-      env: { ...process.env, UV_USE_IO_URING: "0" },
-    });
+    this.#ground.hold();
+    const edge = await this.#ground.start({ state: this.#state, under: ["strace", ...straceArgs(file)] });
     try {
-      await load(edge, round, answers);
+      await load(edge, round, this.#options.answers, this.#ground.publishes);
     } finally {
       process.kill(await childOf(edge.pid), "SIGKILL");
       await edge.ended;
@@ -245,8 +287,8 @@ class Bench {
     );
     const checkpoints = [...before.checkpoints, ...by.flatMap(each => each.checkpoints)];
     const anchor = Math.max(before.anchor, ...by.flatMap(each => each.anchors));
-    const { runtime } = this.#options;
-    const edge = await startOn({ runtime, config: this.#config, state });
+    this.#ground.rewind();
+    const edge = await this.#ground.start({ state });
     try {
       await check(edge, { known, checkpoints, anchor });
       await audit(edge);
@@ -294,10 +336,10 @@ function rootOf(entries: readonly string[], size: number): string {
   return root;
 }
 
-/** Lets clients ask, until there were enough answers and somebody has seen so many checkpoints and a new anchor. */
-async function load(edge: Reached, round: number, answers: number): Promise<void> {
+/** Lets clients ask, until there were enough answers and, if it publishes, somebody has seen so many checkpoints and a new anchor. */
+async function load(edge: Reached, round: number, answers: number, publishes: boolean): Promise<void> {
   const known = newKnown();
-  let seen = false;
+  let seen = !publishes;
   const client = async (id: number) => {
     for (let n = 0; !seen || known.held.length < answers; n++) {
       await ask(edge, `${n % 8 === 7 ? STREAM : ITEM}${round}/${id}/${n}`, known);
@@ -318,7 +360,7 @@ async function load(edge: Reached, round: number, answers: number): Promise<void
   };
   await withPatience(
     "a round",
-    Promise.all([watch(), ...Array.from({ length: CLIENTS }, (_, id) => client(id))]),
+    Promise.all([publishes && watch(), ...Array.from({ length: CLIENTS }, (_, id) => client(id))]),
   );
 }
 
@@ -355,10 +397,10 @@ if (import.meta.main) {
       seed: { type: "string", default: String(randomInt(2 ** 31)) },
     },
   });
-  const runtime = RUNTIMES.find(name => name === values.runtime);
+  const runtime = TRIED.find(name => name === values.runtime);
   const missing =
     runtime === undefined
-      ? `--runtime: expected ${RUNTIMES.join(", ")}, found "${values.runtime}"`
+      ? `--runtime: expected ${TRIED.join(", ")}, found "${values.runtime}"`
       : missingForPowerCuts();
   if (runtime === undefined || missing !== undefined) {
     console.error(missing);

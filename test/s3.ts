@@ -21,6 +21,8 @@ export class S3 {
   readonly versions: S3Version[] = [];
   honoursConditions = true;
   keepsVersions = true;
+  /** Whether whoever asks may only read. */
+  refusesWrites = false;
   /** How many versions or keys one page of a listing has. */
   pageSize = 2;
   /** The status that every request is answered with instead, if any. */
@@ -52,8 +54,10 @@ export class S3 {
     const body = await buffer(request);
     const { pathname, searchParams } = new URL(request.url!, "http://s3");
     const key = decodeURIComponent(pathname.slice("/anchors/".length));
-    if (this.trouble !== undefined) {
-      return void response.writeHead(this.trouble).end("<Error><Code>AccessDenied</Code></Error>");
+    const refuses = this.refusesWrites && /^(PUT|DELETE)$/.test(request.method!);
+    if (this.trouble !== undefined || refuses) {
+      const { trouble = 403 } = this;
+      return void response.writeHead(trouble).end("<Error><Code>AccessDenied</Code></Error>");
     }
     if (searchParams.has("versions")) return void response.end(this.#list(searchParams));
     if (searchParams.has("list-type")) return void response.end(this.#listKeys(searchParams));

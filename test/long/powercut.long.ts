@@ -27,4 +27,18 @@ describe.runIf(missing === undefined)("after a loss of power", () => {
       "names of objects": expect.stringContaining('"code":"missing"'),
     });
   });
+
+  test("an edge on workerd has everything in its ledger that it had acknowledged, and goes on", async () => {
+    const lines: string[] = [];
+    const log = (line: string) => void lines.push(line);
+    const options = { runtime: "workerd", rounds: 2, cuts: 3, answers: 100, seed: 20261121, log } as const;
+    const report = await cutPower(options).catch(error => {
+      throw new Error(`${(error as Error).message}\n${lines.join("\n")}`, { cause: error });
+    });
+    expect(report.cuts).toBe(6);
+    expect(report.spoilt).toBeGreaterThan(10);
+    expect(report.receipts).toBeGreaterThan(100);
+    const noticed = expect.stringMatching(/^the ledger has \d+ entries, and somebody was told of entry \d+$/);
+    expect(report.liars).toEqual({ everything: noticed, databases: noticed });
+  });
 });
