@@ -6,7 +6,7 @@ import { type Entry, RECEIPT_TYPE } from "../receipt/entry.ts";
 import { RECORD_BYTES_MAX, type Stage } from "../receipt/record.ts";
 import { decodeText } from "../receipt/shape.ts";
 import type { Hash } from "../tlog/hash.ts";
-import type { ExchangeId } from "./endings.ts";
+import type { ExchangeId } from "./exchangeid.ts";
 
 /** What stands between the fixed bytes of a record. */
 const KIND = { text: 0, integer: 1, jti: 2, time: 3, digest: 4 } as const;

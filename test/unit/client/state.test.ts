@@ -2,7 +2,8 @@
 // little again, and finds whatever has been taken away or exchanged since. And what receipts in hand show.
 import { beforeAll, describe, expect, test } from "vitest";
 import { type AuditOptions, type AuditReport, audit } from "../../../src/client/audit.ts";
-import { Endings, ExchangeId, parseEndings } from "../../../src/client/endings.ts";
+import { Endings, parseEndings } from "../../../src/client/endings.ts";
+import { ExchangeId } from "../../../src/client/exchangeid.ts";
 import { Undecided } from "../../../src/client/outcome.ts";
 import { formatState, openState, type State } from "../../../src/client/state.ts";
 import { openSqlite } from "../../../src/hosts/sqlite.ts";
@@ -220,6 +221,27 @@ describe("a second ending of an exchange", () => {
       take(other);
       expect(again.find(id), other).toBeUndefined();
     }
+  });
+
+  test("is found among a hundred thousand others, whatever has come before those", () => {
+    const endings = new Endings();
+    const id = new ExchangeId();
+    // As random as ids are, and the same in every run.
+    const take = (n: number) => {
+      for (let word = 0; word < 4; word++)
+        id.words[word] = Math.imul(n * 4 + word + 1, 0x9e3779b1) ^ (n << 7);
+    };
+    const count = 700_000;
+    for (let n = 0; n < count; n++) {
+      take(n);
+      endings.add(id, "complete", n);
+    }
+    for (let n = count - 100_000; n < count; n++) {
+      take(n);
+      if (endings.find(id)?.index !== n) throw new Error(`ending ${n} is forgotten`);
+    }
+    take(0);
+    expect(endings.find(id)).toBeUndefined();
   });
 
   test("is held against no endings that are not as they were written", () => {
