@@ -2,6 +2,7 @@
 // it is, so they say how many and since when, and never name an exchange: whoever knows its id gets its receipt.
 import { timeOfJti } from "../src/receipt/jti.ts";
 import type { Trouble } from "../src/receipt/status.ts";
+import { PLACE_RETENTION_MS } from "./ledger.ts";
 import { listSpoolAlerts, type SpoolState } from "./spool.ts";
 import type { Store } from "./store.ts";
 
@@ -10,6 +11,9 @@ export interface AlertLimits {
   readonly received_seconds: number;
   readonly started_seconds: number;
 }
+
+/** How far behind the newest entry a clock may be before a person should know, in ms. */
+const CLOCK_BEHIND_MAX_MS = 60_000;
 
 /** How many exchanges without an ending are counted. */
 const UNFINISHED_COUNT_MAX = 1000;
@@ -26,5 +30,12 @@ export function listAlerts(store: Store, spool: SpoolState, limits: AlertLimits,
     const reason = `${count} exchanges have no ending ${seconds} s after "${stage}"; the oldest began at ${began}`;
     found.push({ code: "unfinished", reason });
   }
-  return [...found, ...listSpoolAlerts(spool, Math.max(now, store.head().at))];
+  const { at } = store.head();
+  if (at - now > CLOCK_BEHIND_MAX_MS) {
+    // Exchanges that begin now have begun too long ago for it.
+    const refuses = at - now > PLACE_RETENTION_MS ? ", and takes no exchange" : "";
+    const reason = `its clock is ${Math.round((at - now) / 1000)} s behind its newest entry${refuses}, until ${new Date(at).toISOString()}`;
+    found.push({ code: "clock-behind", reason });
+  }
+  return [...found, ...listSpoolAlerts(spool, Math.max(now, at))];
 }

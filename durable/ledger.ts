@@ -18,12 +18,11 @@ import {
   parseRecord,
 } from "../src/receipt/record.ts";
 import { encodeBase64url } from "../src/tlog/base64.ts";
-import { decodeBundle } from "../src/tlog/bundle.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import type { Sha256 } from "../src/tlog/hash.ts";
 import type { Get } from "../src/tlog/reader.ts";
-import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { equalBytes, extend, type Hash } from "../src/tlog/tree.ts";
+import { Bundles } from "./bundles.ts";
 import type { Sql } from "./sql.ts";
 import { type Head, type NewEntry, nameOf, type Place, Store } from "./store.ts";
 
@@ -99,12 +98,13 @@ export class Ledger {
   #halted: Fault | undefined;
   #pool: Waiting[] = [];
   #pooled = 0;
-  /** The bundles that are being read from the archive: whoever needs one meanwhile shares it. */
-  readonly #reading = new Map<number, Promise<Uint8Array[]>>();
+  /** What storage has let go of. */
+  readonly #bundles: Bundles;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
     this.store = new Store(options.sql, options.origin);
+    this.#bundles = new Bundles(options.published);
   }
 
   /** Why the ledger takes no records, if it does not. */
@@ -254,22 +254,13 @@ export class Ledger {
   }
 
   async #archivedEntry(index: number): Promise<string> {
-    const n = Math.floor(index / TILE_WIDTH);
-    let reading = this.#reading.get(n);
-    if (reading === undefined) {
-      reading = this.#readBundle(n).finally(() => this.#reading.delete(n));
-      this.#reading.set(n, reading);
+    try {
+      return await this.#bundles.entry(index);
+    } catch (error) {
+      const { minimum } = this.store.retention();
+      if (!(error instanceof Fault) || error.code !== "missing" || index >= minimum) throw error;
+      throw new Fault("pruned", error.message, { index });
     }
-    return new TextDecoder().decode((await reading)[index % TILE_WIDTH]);
-  }
-
-  async #readBundle(n: number): Promise<Uint8Array[]> {
-    const path = formatTilePath({ level: "entries", n, width: TILE_WIDTH });
-    const bundle = await this.#options.published(path);
-    if (bundle !== undefined) return decodeBundle(bundle, TILE_WIDTH);
-    const index = n * TILE_WIDTH;
-    const code = index < this.store.retention().minimum ? "pruned" : "missing";
-    throw new Fault(code, `${path}: is not in the archive`, { index });
   }
 
   async #answerArchived(place: Place, record: string): Promise<Placement> {

@@ -51,6 +51,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
 export const ALERTS: Readonly<Record<string, string>> = {
   unfinished:
     "an edge ended while these were under way, or they still are: look at its logs of that time; the records stay as evidence, and the alert ends after 30 days",
+  "clock-behind":
+    "set the clock right, or wait until it is there if it was ahead before; a ledger whose newest entry is more than 30 days ahead takes nothing before then: name a new one in wrangler.toml",
   spooled: "wait: the ledger enters them by itself; if it does not, look whether the archive can be reached",
   "promise-broken":
     "find out why the ledger does not take them (its state is above): callers hold signed promises that were not kept",

@@ -16,3 +16,21 @@ it("an alert about an exchange without an ending says since when, and not which"
   ]);
   expect(JSON.stringify(alerts)).not.toContain(jti);
 });
+
+it("a clock that was ahead and is right again is told of for as long as entries wait for it, or are refused", async () => {
+  const world = await createWorld({ random: count => crypto.getRandomValues(new Uint8Array(count)) });
+  await world.append({});
+  const limits = { received_seconds: 300, started_seconds: 86_400 };
+  const spool = { waiting: 0, deadlines: [], refused: 0 };
+  const alertsAt = (ms: number) => listAlerts(world.ledger.store, spool, limits, ms);
+  expect(alertsAt(START_MS - 60_000)).toEqual([]);
+  expect(alertsAt(START_MS - 61_000)).toEqual([
+    {
+      code: "clock-behind",
+      reason: expect.stringMatching(/^its clock is 61 s behind its newest entry, until 2026/),
+    },
+  ]);
+  expect(alertsAt(START_MS - 31 * 86_400_000)[0]!.reason).toContain("takes no exchange");
+  world.tick(-31 * 86_400_000);
+  await expect(world.append({})).rejects.toThrow("longer ago than the ledger remembers");
+});
