@@ -232,6 +232,20 @@ describe("the cosigner", () => {
     ]);
   });
 
+  it("takes one cosignature of each witness, however many it answers with", async () => {
+    const ledger = await growLedger([3]);
+    const honest = await setUp(ledger, 2);
+    const fetch = async (url: string, init: RequestInit) => {
+      const body = await (await honest.answer(url, init)).text();
+      return new Response(url.includes("w0") ? body.repeat(100) : body);
+    };
+    const keys = honest.witnesses.map(({ key }) => key);
+    const { cosign } = await setUp(ledger, 2, { fetch });
+    const { note, troubles } = await cosign(ledger.notes[0]!);
+    expect(troubles).toEqual([]);
+    expect(await openCosignatures(parseNote(note), keys, makeVerifier())).toHaveLength(2);
+  });
+
   it("follows a witness that has gone on, or has forgotten", async () => {
     const ledger = await growLedger([3, 300]);
     const { witnesses, cosign } = await setUp(ledger, 1);
