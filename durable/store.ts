@@ -71,6 +71,7 @@ const SCHEMA = [
      PRIMARY KEY (jti, stage)) WITHOUT ROWID`,
   "CREATE TABLE IF NOT EXISTS open (stage TEXT NOT NULL, jti TEXT NOT NULL, PRIMARY KEY (stage, jti)) WITHOUT ROWID",
   "CREATE TABLE IF NOT EXISTS unopened (jti TEXT PRIMARY KEY, late INTEGER NOT NULL) WITHOUT ROWID",
+  "CREATE INDEX IF NOT EXISTS unopened_late ON unopened (jti) WHERE late = 1",
   "CREATE TABLE IF NOT EXISTS asked (id INTEGER PRIMARY KEY CHECK (id = 1), jti TEXT NOT NULL)",
   `CREATE TABLE IF NOT EXISTS partial (
      ends INTEGER NOT NULL, level TEXT NOT NULL, n INTEGER NOT NULL, width INTEGER NOT NULL,
@@ -216,11 +217,20 @@ export class Store {
     for (const { jti, step } of entries)
       if (step === "received" || step === "started") this.#begin(jti, step);
     this.#end(entries.filter(({ step }) => isFinal(step)).map(({ jti }) => jti));
-    // Whoever asks the vault about one exchange after the other may be beyond these.
     const asked = firstJti(at - OPENING_WAIT_MS);
-    for (const { jti, step } of entries)
-      if (jti < asked && step !== "control")
-        this.#sql.all("INSERT OR IGNORE INTO unopened VALUES (?, 1)", jti);
+    const late = entries.filter(({ jti, step }) => jti < asked && step !== "control");
+    for (const { jti } of late) this.#doubt(jti, entries[0]!.index);
+  }
+
+  /** Whoever asks the vault about one exchange after the other may be beyond one that comes on record late. */
+  #doubt(jti: string, first: number): void {
+    const isKnown = "SELECT 1 FROM place WHERE jti = ? AND idx < ?";
+    this.#sql.all(
+      `INSERT OR IGNORE INTO unopened SELECT ?, 1 WHERE NOT EXISTS (${isKnown})`,
+      jti,
+      jti,
+      first,
+    );
   }
 
   /** An exchange has begun, unless it has got further already: records may come in another order than they were made in. */

@@ -113,6 +113,25 @@ describe("an exchange on record that the vault knows nothing of", () => {
     expect(openings.alerts()[0]!.reason).toContain(new Date(START_MS + 3).toISOString());
   });
 
+  it("is asked about once, however long it goes on", async () => {
+    const { world, openings, record, keep } = await setUp();
+    await world.append({ jti: jtiOf(1), stage: "started" });
+    keep(1);
+    world.tick(OPENING_WAIT_MS + 10);
+    await askAll(openings);
+    for (let seq = 1; seq < 4; seq++) {
+      world.tick(60_000);
+      await world.append({ jti: jtiOf(1), stage: "interim", seq });
+      expect(openings.dueAt()).toBeUndefined();
+    }
+    // Both of its records come late, at once.
+    await world.append({ jti: jtiOf(2), stage: "started" }, { jti: jtiOf(2), stage: "complete" });
+    await askAll(openings);
+    expect(openings.alerts()[0]!.reason).toMatch(/of 1 exchanges/);
+    await record(3);
+    expect(openings.dueAt()).toBeDefined();
+  });
+
   it("is not one that was erased, nor one whose values have had their time, nor the ledger's own history", async () => {
     const { world, vault, openings, record, reported } = await setUp();
     await record(1);
