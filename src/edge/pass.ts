@@ -20,6 +20,9 @@ export const EDGE_STOPPED: Refusal = {
   error: "the edge was stopped",
 };
 
+/** What a host aborts it with when its client has kept the connection, and takes nothing of what it was sent. */
+export const CLIENT_STUCK: Refusal = { ...CLIENT_GONE, error: "the client took no more of the response" };
+
 export class Pass {
   readonly request: Request;
   readonly head: Head;
@@ -42,7 +45,10 @@ export class Pass {
     this.context = context;
     this.#now = now;
     this.#moved = now();
-    const leave = () => this.cut(request.signal.reason === EDGE_STOPPED ? EDGE_STOPPED : CLIENT_GONE);
+    const leave = () => {
+      const { reason } = request.signal;
+      this.cut(reason === EDGE_STOPPED || reason === CLIENT_STUCK ? reason : CLIENT_GONE);
+    };
     request.signal.addEventListener("abort", leave);
     if (request.signal.aborted) leave();
   }

@@ -184,6 +184,15 @@ export function openStream(
   );
 }
 
+/** How long whoever is sent something may take for it, in ms, and by how many bytes more it may be for each time more. */
+const TAKEN_MS = 60_000;
+const TAKEN_BYTES = 1024 * 1024;
+
+/** How long who is sent so many bytes may take for them, in ms; longer than that, and the connection is given up. */
+export function patienceFor(bytes: number): number {
+  return TAKEN_MS * (1 + bytes / TAKEN_BYTES);
+}
+
 /** Sends a head before there is anything of its body: Node's `flushHeaders` takes it for UTF-8, and Bun knows no other way. */
 export function sendHead(message: OutgoingMessage): void {
   if ("bun" in process.versions) message.flushHeaders();
@@ -195,8 +204,13 @@ const NOTHING = new Uint8Array();
 /**
  * Writes a body into a stream of Node's, as fast as that takes it, and ends or breaks off the one as the other does.
  * Returns when either is over.
+ * @param stuck Called when a piece is not taken in time, by who is to give up then; without it, anything is waited for.
  */
-export async function pour(body: ReadableStream<Uint8Array>, sink: Writable): Promise<void> {
+export async function pour(
+  body: ReadableStream<Uint8Array>,
+  sink: Writable,
+  stuck?: () => void,
+): Promise<void> {
   const reader = body.getReader();
   let go = () => {};
   sink
@@ -210,11 +224,13 @@ export async function pour(body: ReadableStream<Uint8Array>, sink: Writable): Pr
       const { value, done } = await reader.read();
       if (sink.destroyed) return;
       if (done) return void sink.end();
+      const timer = stuck && setTimeout(stuck, patienceFor(value.length));
       // Not until `drain`, of which a request does not tell any more once its response has ended.
       await new Promise<void>(resolve => {
         go = resolve;
         sink.write(value, () => resolve());
       });
+      clearTimeout(timer);
       if (sink.destroyed) return;
     }
   } catch {

@@ -83,7 +83,7 @@ export async function answerBarely(response: Response, connection: Duplex): Prom
   const head = [`HTTP/1.1 ${response.status} ${reasonOf(response)}`, ...lines, "", ""].join("\r\n");
   connection.write(Buffer.from(head, "latin1"));
   const content = contentOf(response);
-  if (content instanceof ReadableStream) await pour(content, connection);
+  if (content instanceof ReadableStream) await pour(content, connection, () => connection.destroy());
   else connection.end(content ?? undefined);
   // Nobody else sees to it that a client leaves which has its answer.
   if (connection.destroyed) return;

@@ -20,7 +20,10 @@ export interface ListenOptions {
   /** 0 is any that is free. */
   readonly port: number;
   readonly tls?: TlsOptions | undefined;
-  /** The request's signal aborts when its client goes away. What it throws is answered with 500, and its end is logged. */
+  /**
+   * The request's signal aborts when its client goes away, with CLIENT_STUCK when that takes no more of the answer. What
+   * this throws is answered with 500, and its end is logged.
+   */
   handle(request: Request, context: Context): Promise<Response>;
 }
 

@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { Complaints } from "../edge/complaints.ts";
-import { EDGE_STOPPED } from "../edge/pass.ts";
+import { CLIENT_STUCK, EDGE_STOPPED } from "../edge/pass.ts";
 import { problem } from "../edge/problem.ts";
 import { readCertificate } from "./certificate.ts";
 import {
@@ -18,6 +18,7 @@ import {
   HEAD_BYTES_MAX,
   makeRequest,
   openStream,
+  patienceFor,
   pour,
   readFields,
   reasonOf,
@@ -238,13 +239,18 @@ class Desk {
       this.#next(socket);
     });
     const body = new IncomingBody(incoming, outgoing);
+    const stuck = () => {
+      controller.abort(CLIENT_STUCK);
+      outgoing.destroy();
+    };
     void this.#ask(incoming, () => body.open(), controller.signal).then(async response => {
-      await this.#answer(response, outgoing);
+      await this.#answer(response, outgoing, stuck);
       body.drop();
     });
   }
 
-  async #answer(response: Response, outgoing: ServerResponse): Promise<void> {
+  /** @param stuck Called when the client does not take the answer. */
+  async #answer(response: Response, outgoing: ServerResponse, stuck: () => void): Promise<void> {
     if (outgoing.destroyed) {
       const content = contentOf(response);
       if (content instanceof ReadableStream) await content.cancel().catch(() => {});
@@ -258,7 +264,11 @@ class Desk {
     else if (content instanceof Uint8Array) outgoing.end(content);
     else {
       sendHead(outgoing);
-      await pour(content, outgoing);
+      await pour(content, outgoing, stuck);
+    }
+    if (!outgoing.writableFinished && !outgoing.destroyed) {
+      const timer = setTimeout(stuck, patienceFor(content instanceof Uint8Array ? content.length : 0));
+      outgoing.on("close", () => clearTimeout(timer));
     }
     if (this.#isClosing) outgoing.once("finish", () => this.#server.closeIdleConnections());
   }

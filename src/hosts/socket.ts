@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { WebSocket as LibrarySocket, RawData } from "ws";
 import type { Socket, SocketListener } from "../edge/websocket.ts";
-import { makeResponse } from "./message.ts";
+import { makeResponse, patienceFor } from "./message.ts";
 import { responseOf } from "./upstream.ts";
 
 /** What is used of the library. Handed in, because a runtime may put something else in its place. */
@@ -132,6 +132,8 @@ class End implements Socket {
   #socket: HalfOpenSocket | undefined;
   #listener: SocketListener | undefined;
   #waiting: (() => void)[] = [];
+  /** Ends a connection that takes nothing of what waits for it. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #isLost = false;
 
   constructor(socket?: HalfOpenSocket) {
@@ -150,6 +152,7 @@ class End implements Socket {
   lose(): void {
     if (this.#isLost) return;
     this.#isLost = true;
+    clearTimeout(this.#timer);
     this.#listener?.lost();
   }
 
@@ -164,12 +167,30 @@ class End implements Socket {
     const socket = this.#socket;
     if (socket === undefined) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiting.push(() => this.#socket?.send(message, () => resolve()));
+      this.#waiting.push(() => this.#give(message, resolve));
       return promise;
     }
     if (socket.readyState !== socket.OPEN) throw new Error("the socket is closed");
-    if (socket.bufferedAmount < WAITING_BYTES_MAX) return socket.send(message);
-    return new Promise(resolve => socket.send(message, () => resolve()));
+    if (socket.bufferedAmount < WAITING_BYTES_MAX) return this.#give(message);
+    return new Promise(resolve => this.#give(message, resolve));
+  }
+
+  /** @param done Called when the message was taken, or never will be. */
+  #give(message: string | Uint8Array, done = () => {}): void {
+    this.#socket!.send(message, () => {
+      this.#expect();
+      done();
+    });
+    if (this.#timer === undefined) this.#expect();
+  }
+
+  /** From here on, some of what waits must be taken in time. */
+  #expect(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const socket = this.#socket!;
+    if (this.#isLost || socket.bufferedAmount === 0) return;
+    this.#timer = setTimeout(() => socket.terminate(), patienceFor(socket.bufferedAmount));
   }
 
   close(code?: number, reason?: string): void {

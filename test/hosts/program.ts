@@ -27,7 +27,8 @@ const options: ListenOptions = {
     const url = URL.parse(request.url);
     if (url === null) return platform.respond(null, { status: 400 });
     tell({ asked: url.pathname });
-    request.signal.addEventListener("abort", () => tell({ aborted: url.pathname }));
+    const { signal } = request;
+    signal.addEventListener("abort", () => tell({ aborted: url.pathname, because: signal.reason?.error }));
     // Whether there is a body is looked at, as the edge does, and no more.
     if (url.pathname === "/unread") return platform.respond(null, { status: request.body ? 401 : 404 });
     if (url.pathname === "/late") waitUntil(released.promise.then(() => tell({ done: url.pathname })));
@@ -39,7 +40,7 @@ const options: ListenOptions = {
     }
     if (url.pathname === "/up") {
       const upstream = url.searchParams.get("url")!;
-      const { method, headers, body, signal } = request;
+      const { method, headers, body } = request;
       const sent = platform.send(upstream, { method, headers, body, signal });
       return sent.then(
         answer => platform.respond(answer.body, answer),

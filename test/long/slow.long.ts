@@ -1,5 +1,9 @@
-// Clients that hold on to a connection and never get on with it: on each runtime, the host closes it by itself.
+// Those who hold on to a connection and never get on with it, or take nothing of what they are sent: on each runtime,
+// the host closes it by itself.
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { RUNTIMES } from "../../scripts/runtimes.ts";
 import { Host, readAll } from "../hosts/host.ts";
 
@@ -30,5 +34,33 @@ test.concurrent.each(RUNTIMES)("%s closes connections that do not get on", async
   expect(second.match(/HTTP\/1.1 200/g)).toHaveLength(1);
   expect(body).toMatch(/^HTTP\/1.1 401 /);
   expect(refused).toMatch(/^HTTP\/1.1 501 /);
+  await host.stop();
+});
+
+/** Relays messages between two sides of which one reads nothing. @returns the close that the other one gets. */
+async function relayToNobody(host: Host, slow: "client" | "upstream"): Promise<number> {
+  const upstream = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(upstream, "listening");
+  const connected = once(upstream, "connection");
+  const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/`;
+  const near = new WebSocket(`ws://${host.url.host}/relay?url=${url}`);
+  const [[far]] = (await Promise.all([connected, once(near, "open")])) as [[WebSocket], unknown];
+  const [reading, other] = slow === "client" ? [near, far] : [far, near];
+  reading.on("error", () => {}).pause();
+  for (let i = 0; i < 1024; i++) other.send(Buffer.alloc(64 * 1024));
+  const [code] = (await once(other, "close")) as [number];
+  reading.terminate();
+  upstream.close();
+  return code;
+}
+
+test.concurrent.each(RUNTIMES)("%s gives up who takes nothing of what is sent", async runtime => {
+  const host = await Host.start(runtime);
+  const socket = await host.connect();
+  socket.write("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+  const closes = Promise.all([relayToNobody(host, "client"), relayToNobody(host, "upstream")]);
+  await host.hears("because", "the client took no more of the response");
+  expect(await readAll(socket)).toMatch(/^HTTP\/1.1 200 /);
+  expect(await closes).toEqual([1001, 1014]);
   await host.stop();
 });
