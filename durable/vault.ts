@@ -15,6 +15,9 @@ const SCAN_OPENINGS_MAX = 20_000;
 export const KEEP_OPENINGS_MAX = 1000;
 const PRUNE_ROWS_MAX = 10_000;
 
+/** How many bytes the fields of one exchange may take: a Durable Object's rows have at most two million. */
+const FIELDS_BYTES_MAX = 1_900_000;
+
 /** The fields that people are searched by; any other is found by looking at everything. */
 const INDEXED = ["sub", "client_address"] as const;
 
@@ -47,14 +50,17 @@ export class Vault {
     });
   }
 
-  /** Keeps openings. Of two copies of one, that with more fields stays; one that was erased is left as it is. */
+  /**
+   * Keeps openings. Of two copies of one, that with more fields stays; one that was erased is left as it is. One that no
+   * row can hold is left out, and not known afterwards: those that came with it are not lost with it.
+   */
   keep(openings: readonly Opening[]): void {
     if (openings.length > KEEP_OPENINGS_MAX) {
       throw new RangeError(`vault: ${openings.length} openings in one call, at most ${KEEP_OPENINGS_MAX}`);
     }
     this.#sql.transaction(() => {
-      for (const some of slices(openings)) {
-        const rows = some.map(({ jti, seed, fields }) => [jti, seed, JSON.stringify(fields)]);
+      const all = openings.map(({ jti, seed, fields }) => [jti, seed, JSON.stringify(fields)] as const);
+      for (const rows of slices(all.filter(([, , fields]) => fitsRow(fields)))) {
         this.#sql.all(`INSERT INTO opening ${formatRows(rows)} ${KEEP}`, ...rows.flat());
       }
     });
@@ -150,6 +156,11 @@ export class Vault {
     )[0];
     return row?.jti as string | undefined;
   }
+}
+
+/** Whether a row can hold a text, which any storage takes beside what else is in it. */
+function fitsRow(text: string): boolean {
+  return text.length * 3 <= FIELDS_BYTES_MAX || new TextEncoder().encode(text).length <= FIELDS_BYTES_MAX;
 }
 
 /** The ids of as many of these rows as fit a page; of one at least. */

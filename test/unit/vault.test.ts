@@ -120,6 +120,13 @@ describe("the vault", () => {
     expect(vault.isEmpty()).toBe(true);
   });
 
+  it("leaves out what is too large for a row, and keeps the others that come with it", () => {
+    const large = opening(2, { query: "é".repeat(1024 * 1024) });
+    vault.keep([opening(1), large, opening(3)]);
+    const jtis = [1, 2, 3].map(n => opening(n).jti);
+    expect(vault.missing(jtis)).toEqual([large.jti]);
+  });
+
   it("refuses more than one call may bring", () => {
     const many = Array.from({ length: KEEP_OPENINGS_MAX + 1 }, (_, n) => opening(n));
     expect(() => vault.keep(many)).toThrow("at most 1000");
