@@ -116,7 +116,7 @@ async function health({ ledgers, anchorStatus }: ReadOptions): Promise<Response>
     const { halted, trouble } = status;
     return { name, state: halted ? "halted" : trouble ? "failing" : "open", ...status };
   });
-  const anchors = anchorStatus().then(
+  const anchors = within(LEDGER_WAIT_MS, anchorStatus()).then(
     status => ({ state: status.trouble === undefined ? "open" : "failing", ...status }),
     () => unreachable,
   );
