@@ -3,7 +3,7 @@
 import { timeOfJti } from "../src/receipt/jti.ts";
 import type { Trouble } from "../src/receipt/status.ts";
 import { PLACE_RETENTION_MS } from "./ledger.ts";
-import { listSpoolAlerts, type SpoolState } from "./spool.ts";
+import type { SpoolState } from "./spool.ts";
 import type { Store } from "./store.ts";
 
 /** For how long an exchange may have no ending after a stage, in seconds. */
@@ -38,4 +38,24 @@ export function listAlerts(store: Store, spool: SpoolState, limits: AlertLimits,
     found.push({ code: "clock-behind", reason });
   }
   return [...found, ...listSpoolAlerts(spool, Math.max(now, at))];
+}
+
+/** What there is to know of a spool, by the ledger's clock. */
+export function listSpoolAlerts(state: SpoolState, nowMs: number): Trouble[] {
+  const { waiting, oldest, deadlines, refused, trouble } = state;
+  const found: Trouble[] = [];
+  if (waiting > 0) {
+    const since = oldest === undefined ? "" : `, the oldest of an exchange of ${oldest}`;
+    found.push({ code: "spooled", reason: `at least ${waiting} records wait in the spool${since}` });
+  }
+  const broken = deadlines.filter(deadline => Date.parse(deadline) < nowMs);
+  if (broken.length > 0) {
+    const reason = `at least ${broken.length} records wait in the spool that were promised to be on record before now; the oldest by ${broken[0]}`;
+    found.push({ code: "promise-broken", reason });
+  }
+  if (refused > 0) {
+    found.push({ code: "set-aside", reason: `at least ${refused} objects of the spool were set aside` });
+  }
+  if (trouble !== undefined) found.push({ code: "unavailable", reason: `the spool: ${trouble}` });
+  return found;
 }

@@ -249,32 +249,6 @@ function beganOf(key: string, name: string): number | undefined {
   return timeOfJti(key.slice(formatSpoolPrefix(name).length).split(".")[0]!);
 }
 
-/** What a person should know of a spool. */
-export interface SpoolAlert {
-  readonly code: "spooled" | "promise-broken" | "set-aside" | "unavailable";
-  readonly reason: string;
-}
-
-/** What there is to know of a spool, by the ledger's clock. */
-export function listSpoolAlerts(state: SpoolState, nowMs: number): SpoolAlert[] {
-  const { waiting, oldest, deadlines, refused, trouble } = state;
-  const found: SpoolAlert[] = [];
-  if (waiting > 0) {
-    const since = oldest === undefined ? "" : `, the oldest of an exchange of ${oldest}`;
-    found.push({ code: "spooled", reason: `at least ${waiting} records wait in the spool${since}` });
-  }
-  const broken = deadlines.filter(deadline => Date.parse(deadline) < nowMs);
-  if (broken.length > 0) {
-    const reason = `at least ${broken.length} records wait in the spool that were promised to be on record before now; the oldest by ${broken[0]}`;
-    found.push({ code: "promise-broken", reason });
-  }
-  if (refused > 0) {
-    found.push({ code: "set-aside", reason: `at least ${refused} objects of the spool were set aside` });
-  }
-  if (trouble !== undefined) found.push({ code: "unavailable", reason: `the spool: ${trouble}` });
-  return found;
-}
-
 /** The control record about a record that was entered later than promised; the same whenever it is told. */
 function tellLate({ header, record }: AuditPromise): string {
   const control = { type: "entered-late", step: formatStep(record), promise: header.promise };

@@ -1,7 +1,8 @@
 // The spool is drained whole, whatever stops it and wherever; and it takes nothing from strangers.
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { DRAIN_RECORDS_MAX, listSpoolAlerts, Spool, type SpoolStore } from "../../durable/spool.ts";
+import { listSpoolAlerts } from "../../durable/alerts.ts";
+import { DRAIN_RECORDS_MAX, Spool, type SpoolStore } from "../../durable/spool.ts";
 import { parseEntry } from "../../src/receipt/entry.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
 import { issuePromise } from "../../src/receipt/promise.ts";
