@@ -1,4 +1,5 @@
-// What to do next, for every code that a verdict can carry: what it means is said beside the code itself.
+// What to do next: for whoever reads a verdict, by each code that one can carry, whose meaning is said beside the code
+// itself; and for the operator, by each code with which an edge says that something is wrong with it.
 import { FAULT_CODES, type FaultCode } from "../tlog/fault.ts";
 import { UNDECIDED_CODES, type UndecidedCode } from "./outcome.ts";
 
@@ -71,4 +72,43 @@ export function explain(code: FaultCode | UndecidedCode): {
   const meaning =
     code in FAULT_CODES ? FAULT_CODES[code as FaultCode] : UNDECIDED_CODES[code as UndecidedCode];
   return { meaning, advice: ADVICE[code] };
+}
+
+/** What an operator does about each code with which a ledger halts, or anchoring stops. */
+export const WAYS_OUT: Readonly<Record<string, string>> = {
+  "rolled-back":
+    "restore the storage that was current (or the archive, if it is the archive that is old); or leave this ledger as it is, readable and provable, and name a new one in wrangler.toml",
+  forked:
+    "two trees contradict each other: find out which copy was altered or restored, put back the one that was anchored, and keep both for whoever investigates",
+  missing: "put back what was deleted from the archive or the anchor store, from a copy",
+  tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
+  "unknown-key":
+    "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys); or somebody has put an anchor of their own into the bucket (In an anchor's place)",
+  "key-not-valid":
+    "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
+  "broken-anchor-chain":
+    "something stands in the next anchor's place that the edge has not put there: find out who can write to the anchor bucket, take that away from them, and see docs/operations.md, In an anchor's place",
+  unavailable:
+    "wait, or see to it that the disk has room and the archive can be reached: it is tried again by itself",
+};
+
+/** What an operator does about each alert: records are taken, but a person should know. */
+export const ALERTS: Readonly<Record<string, string>> = {
+  unfinished:
+    "an edge ended while these were under way, or they still are: look at its logs of that time; the records stay as evidence, and the alert ends after 30 days",
+  "clock-behind":
+    "set the clock right, or wait until it is there if it was ahead before; a ledger whose newest entry is more than 30 days ahead takes nothing before then: name a new one in wrangler.toml",
+  spooled: "wait: the ledger enters them by itself; if it does not, look whether the archive can be reached",
+  "promise-broken":
+    "find out why the ledger does not take them (its state is above): callers hold signed promises that were not kept",
+  "set-aside":
+    "look at what lies in refused/ in the archive bucket, and move back what should be tried again",
+  unopened:
+    "an edge ended before it had sent what opens these, or could not: the log of the ledger names them; their callers can open them still, with the seeds that they were given; the alert ends when the values come, or after 30 days",
+  unavailable: "see to it that what is named can be reached",
+};
+
+/** @param advice WAYS_OUT or ALERTS. An edge newer than this program may have codes that are in neither. */
+export function adviseOperator(advice: Readonly<Record<string, string>>, code: string): string {
+  return advice[code] ?? `see docs/architecture.md on "${code}"`;
 }

@@ -1,7 +1,7 @@
 // The command line, from what a person types to the exit code: against a real edge in this process.
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
-import { ALERTS } from "../../../src/client/doctor.ts";
+import { ALERTS } from "../../../src/client/advice.ts";
 import type { WireResponse } from "../../../src/client/platform.ts";
 import { concatenate } from "../../../src/client/remote.ts";
 import { digestOf } from "../../../src/receipt/digest.ts";
