@@ -8,17 +8,9 @@ import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { stringify } from "smol-toml";
 import { parsePolicy } from "../src/edge/policy.ts";
-import {
-  BUCKET_SECRETS,
-  LATER_SECRETS,
-  openKeySet,
-  operatorTokenPath,
-  readIfPresent,
-  readOrMake,
-  SECRETS,
-} from "../src/hosts/keys.ts";
+import { BUCKET_SECRETS, LATER_SECRETS, openKeySet, operatorTokenPath, SECRETS } from "../src/hosts/keys.ts";
 import { parseVars } from "../src/hosts/policy.ts";
-import { openWorkerdState } from "../src/hosts/state.ts";
+import { claimIssuer, openWorkerdState, readIssuer } from "../src/hosts/state.ts";
 import { startDemo } from "./demo.ts";
 import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
 import { startServe } from "./serve.ts";
@@ -79,7 +71,7 @@ async function main(args: string[]): Promise<void> {
 
 async function onWorkerd(settings: Settings): Promise<Edge> {
   const storage = await orUsage(() => openWorkerdState(settings.state));
-  const issuer = await orUsage(() => claimIssuer(settings));
+  const issuer = await orUsage(() => claimUrl(settings));
   // Loading the platform's tools takes a second or two: no refusal waits for it.
   const { readConfig } = await import("./config.ts");
   const { startWorkerd } = await import("./workerd.ts");
@@ -101,7 +93,7 @@ async function onWorkerd(settings: Settings): Promise<Edge> {
 /** On a runtime that serves by itself: what is different on this machine goes into a configuration beside its state. */
 async function onRuntime(settings: Settings): Promise<Edge> {
   const { host, runtime, state } = settings;
-  const issuer = await orUsage(() => claimIssuer(settings));
+  const issuer = await orUsage(() => claimUrl(settings));
   const given = await orUsage(async () => parseVars(await readFile(settings.config ?? CONFIG_PATH, "utf8")));
   const upstream = settings.upstream ?? (await startDemo());
   const vars = localVars(given as Record<string, unknown>, issuer.origin, upstream, "peer");
@@ -191,17 +183,11 @@ function isUpstream(url: URL | null): boolean {
  * folder keeps the one that it began with. Only one process can listen there, so a workerd that has outlived its
  * start script, and with it the lock on the folder, keeps others away still.
  */
-async function claimIssuer({ host, port, state }: Settings): Promise<URL> {
-  const path = join(state, "issuer");
-  const kept = (await readIfPresent(path))?.trim();
+async function claimUrl({ host, port, state }: Settings): Promise<URL> {
+  const kept = await readIssuer(state);
   const wanted = port === 0 && kept !== undefined ? Number(new URL(kept).port || 80) : port;
   const url = formatOrigin(host, await probePort(host, wanted));
-  const issuer = kept ?? (await readOrMake(path, async () => url)).trim();
-  if (issuer !== url) {
-    throw new UsageError(
-      `the receipts of ${state} name ${issuer} as issuer: serve there, or give another --state`,
-    );
-  }
+  await claimIssuer(state, url);
   return new URL(url);
 }
 

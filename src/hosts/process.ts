@@ -4,7 +4,6 @@
 // No answer leaves before what it says is on disk: a writer commits in one transaction that SQLite has synced when it
 // returns (WAL, synchronous=FULL), and answers afterwards. One process has a state folder at a time, so each ledger
 // has its one writer. What was due before the last end is done at the start.
-import { join } from "node:path";
 import type { AnchorWriter } from "../../durable/anchorwriter.ts";
 import type { LedgerWriter } from "../../durable/ledgerwriter.ts";
 import { plainLock } from "../../durable/lock.ts";
@@ -13,10 +12,9 @@ import type { App } from "../edge/app.ts";
 import { type Policy, PolicyError } from "../edge/policy.ts";
 import type { Buckets } from "./buckets.ts";
 import { type Environment, openEnvironment, type Secrets } from "./environment.ts";
-import { readOrMake } from "./keys.ts";
 import { openAnchorWriter, openApp, openLedgerWriter, openVaultWriter } from "./parts.ts";
 import type { Listening, Runtime, TlsOptions } from "./runtime.ts";
-import { openState, type State } from "./state.ts";
+import { claimIssuer, openState, type State } from "./state.ts";
 import { Timer } from "./timer.ts";
 
 export interface EdgeOptions {
@@ -66,7 +64,7 @@ export async function startEdge(options: EdgeOptions, runtime: Runtime): Promise
   try {
     const environment = await openEnvironment(options.vars, await options.secrets());
     refuseImpossible(environment.policy, options);
-    await claimIssuer(state, environment.policy.issuer);
+    await claimIssuer(state.path, environment.policy.issuer);
     const edge = new Edge(environment, state, runtime);
     await edge.open(options);
     return edge;
@@ -108,15 +106,6 @@ function refuseImpossible(policy: Policy, { tls }: EdgeOptions): void {
 
 function refuse(key: string, reason: string): never {
   throw new PolicyError(key, reason);
-}
-
-/** The issuer that receipts name, which a state folder keeps: it is what clients trust them by. */
-async function claimIssuer({ path }: State, issuer: string): Promise<void> {
-  const kept = (await readOrMake(join(path, "issuer"), async () => issuer)).trim();
-  if (kept === issuer) return;
-  throw new Error(
-    `the receipts of ${path} name ${kept} as issuer, the policy names ${issuer}: name the same, or another state folder`,
-  );
 }
 
 class Edge implements RunningEdge {

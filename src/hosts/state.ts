@@ -7,7 +7,8 @@
 //   vaults/<name>.sqlite    the vault beside each ledger
 //   anchors.sqlite          what the anchor writer remembers
 //   archive/, anchors/      the objects that would lie in two buckets elsewhere; keys are paths
-//   secrets.json, operator-token, issuer   see keys.ts and the start script
+//   secrets.json, operator-token   see keys.ts
+//   issuer                  the URL that receipts name as their issuer
 //   storage/                what local workerd keeps instead, in Miniflare's layout; see adoption.ts
 import { chmodSync, existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -15,6 +16,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type Adoption, adoptStorage, isBeingAdopted } from "./adoption.ts";
 import { makeFolder } from "./disk.ts";
 import { type Folder, openFolder } from "./folder.ts";
+import { readIfPresent, readOrMake } from "./keys.ts";
 import { type Database, fileOf, openSqlite, type SqliteOptions } from "./sqlite.ts";
 
 export interface State {
@@ -111,6 +113,23 @@ export async function lockState(path: string): Promise<StateLock> {
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** The issuer that the receipts of a state folder name, if there is one yet. */
+export async function readIssuer(state: string): Promise<string | undefined> {
+  return (await readIfPresent(join(state, "issuer")))?.trim();
+}
+
+/**
+ * Has the receipts of a state folder name an issuer, which it then keeps: it is what clients trust them by.
+ * @throws Error when it keeps another one.
+ */
+export async function claimIssuer(state: string, issuer: string): Promise<void> {
+  const kept = (await readOrMake(join(state, "issuer"), async () => issuer)).trim();
+  if (kept === issuer) return;
+  throw new Error(
+    `the receipts of ${state} name ${kept} as issuer, and this edge would name ${issuer}: serve under that name, or on another state folder`,
+  );
 }
 
 /** Makes a folder, if there is none. @throws Error for one that others could write to. */

@@ -307,7 +307,7 @@ describe("counterfoil serve", () => {
     await writeFile(config, (await readFile(config, "utf8")).replace("https://api", "https://other"));
     const options = { runtime: "node", config, state, port: 0 } as const;
     await expect(startServe(options)).rejects.toThrow(
-      "name https://api.example.com as issuer, the policy names https://other.example.com",
+      "name https://api.example.com as issuer, and this edge would name https://other.example.com",
     );
     const env = { ...process.env, RECEIPT_KEY: "{}" };
     await expect(startServe({ ...options, env })).rejects.toThrow("CHECKPOINT_KEY, ANCHOR_KEY is missing");
