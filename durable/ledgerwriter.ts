@@ -148,8 +148,8 @@ export class LedgerWriter {
   async wake(): Promise<void> {
     if (this.#lookAt === 0 && this.#armed) return;
     this.#lookAt = 0;
-    this.#armed = true;
     await this.#setAlarm(PUBLISH_DELAY_MS);
+    this.#armed = true;
   }
 
   /** What the alarm calls. It never rejects but when no alarm can be set. */

@@ -277,6 +277,16 @@ describe("a ledger at rest", () => {
     expect(await writer.status()).toMatchObject({ size: 3, published: 3, alerts: [] });
   });
 
+  it("is woken by the next record when no alarm could be set", async () => {
+    const { writer, alarm, append } = await open(undefined);
+    const { set } = alarm;
+    alarm.set = () => Promise.reject(new Error("storage is away"));
+    await expect(writer.wake()).rejects.toThrow("storage is away");
+    alarm.set = set;
+    await append();
+    expect(alarm.at).not.toBeNull();
+  });
+
   it("asks nobody where no vault is kept, and says nothing of that time when one is kept later", async () => {
     const [sql, archive] = [openSqlite(":memory:"), new MemoryArchive()];
     const first = await open({ missing: async jtis => jtis }, sql, archive);
