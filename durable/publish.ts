@@ -9,7 +9,7 @@ import { formatCheckpoint } from "../src/tlog/checkpoint.ts";
 import { formatNote, formatVerifierKey, type NoteSigner, signNote } from "../src/tlog/note.ts";
 import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, type Tile, tilesBetween } from "../src/tlog/tile.ts";
-import { type Frontier, HASH_BYTES, rootOf } from "../src/tlog/tree.ts";
+import { type Frontier, HASH_BYTES, planRoot, rootOf } from "../src/tlog/tree.ts";
 import { type Archive, putImmutable, type Versioned } from "./archive.ts";
 import { checkContinues, checkNoOlder, lostCheckpoint, readTree } from "./recheck.ts";
 import type { Store } from "./store.ts";
@@ -21,31 +21,41 @@ export interface PublishOptions {
   readonly ledger: TrustedLedger;
   /** The checkpoint key. */
   readonly signer: NoteSigner;
+  /** How many entries it publishes at once. */
+  readonly entriesMax?: number;
 }
+
+/**
+ * However much there is, no more of it at once: platforms bound what one alarm may do, and what was put before it was
+ * stopped has to be looked at again. So a ledger whose archive was away for long gets there in steps.
+ */
+const PUBLISH_ENTRIES_MAX = 128 * TILE_WIDTH;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /**
- * Publishes the tree as it is now. Entries appended meanwhile are for the next time.
+ * Publishes the tree as it is now, or one on the way there. Entries appended meanwhile are for the next time.
  * @returns the published size.
  * @throws Fault when the archive is ahead of storage, behind what storage has published, of another tree, or when
  * an object that must be new holds other bytes; and whatever the archive throws. Calling again continues where it
  * stopped.
  */
 export async function publish(options: PublishOptions): Promise<number> {
-  const { store, archive, signer } = options;
+  const { store, archive, signer, entriesMax = PUBLISH_ENTRIES_MAX } = options;
   const { name } = options.ledger;
   const noted = store.published();
   if (store.head().frontier.size === noted) return noted;
   const present = await archive.get(`${name}/checkpoint`);
   // Read after the checkpoint: another publication may run, and what it has published is not ahead of this.
-  const { frontier } = store.head();
+  const head = store.head();
   const before = store.published();
   if (store.checkpointKey() !== formatVerifierKey(signer.key)) {
     throw new Error(`ledger "${name}": its records do not tell of this checkpoint key; it signs nothing`);
   }
-  await checkPresent(present, noted, before, frontier, options);
+  const reached = await checkPresent(present, noted, before, head.frontier, options);
+  const step = reached === undefined ? Number.POSITIVE_INFINITY : Math.max(before, reached) + entriesMax;
+  const frontier = step < head.frontier.size ? frontierAt(step, store) : head.frontier;
 
   const tiles = [...tilesBetween(before, frontier.size)];
   // Remembered before they are written: one that is in the archive is never forgotten.
@@ -69,6 +79,8 @@ export async function publish(options: PublishOptions): Promise<number> {
  * The tree to be published must continue the present checkpoint's. If storage has noted its size, it does. If not,
  * the note of it was lost, or another ledger of the same name has written it: one on storage that was put back, or
  * in another place.
+ * @returns the present checkpoint's size, 0 while there is none; undefined when keys may have changed since, because a tree
+ * is signed by the key that its own records name, and only the newest are known to name the one in force.
  */
 async function checkPresent(
   present: Versioned | undefined,
@@ -76,19 +88,27 @@ async function checkPresent(
   before: number,
   frontier: Frontier,
   { store, archive, ledger }: PublishOptions,
-): Promise<void> {
+): Promise<number | undefined> {
   const { name, origin } = ledger;
   if (present === undefined) {
     if (noted > 0) throw lostCheckpoint(origin, noted);
-    return;
+    return ledger.retired?.length ? undefined : 0;
   }
-  const { checkpoint } = await openTrusted(decoder.decode(present.bytes), ledger);
+  const { checkpoint, isRetired } = await openTrusted(decoder.decode(present.bytes), ledger);
   checkNoOlder(checkpoint, noted);
-  if (checkpoint.size === before) return;
+  const reached = isRetired ? undefined : checkpoint.size;
+  if (checkpoint.size === before) return reached;
   const published: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
   const tree = await readTree(checkpoint, published);
   if (store.published() > tree.size) throw new Error(`${origin}: was published by another run meanwhile`);
   checkContinues(frontier, tree, store, origin);
+  return reached;
+}
+
+/** The tree of the first so many entries, from what storage has of it: it has let go of none that is not published. */
+function frontierAt(size: number, store: Store): Frontier {
+  const plan = planRoot(size);
+  return plan.frontier(plan.tiles.map(tile => tileBytes(store, tile)));
 }
 
 async function putCheckpoint(

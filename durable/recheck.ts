@@ -31,6 +31,9 @@ export interface RecheckOptions {
   readonly anchorKeys: readonly TrustedKey[];
 }
 
+/** How many leaf hashes of storage are in memory at once. */
+const LEAVES_AT_ONCE = 4096;
+
 const decoder = new TextDecoder();
 
 /**
@@ -114,12 +117,23 @@ export function checkContinues(
       found: `${frontier.size} entries`,
     });
   }
-  const continued = extend(tree, store.hashes(0, tree.size, frontier.size));
+  const continued = continueTo(frontier.size, tree, store);
   if (continued.size === frontier.size && equalBytes(rootOf(continued), rootOf(frontier))) return;
   throw new Fault("forked", `${origin}: storage does not continue the published tree`, {
     expected: `a continuation of ${tree.size} published entries`,
     found: `${frontier.size} entries of another tree`,
   });
+}
+
+/** A tree with storage's newer leaves added, up to a size if storage has them: in pieces, for memory is bounded. */
+function continueTo(size: number, tree: Frontier, store: Store): Frontier {
+  let continued = tree;
+  while (continued.size < size) {
+    const leaves = store.hashes(0, continued.size, Math.min(size, continued.size + LEAVES_AT_ONCE));
+    if (leaves.length === 0) break;
+    continued = extend(continued, leaves);
+  }
+  return continued;
 }
 
 async function checkExtends(anchored: Checkpoint, checkpoint: Checkpoint, published: Get): Promise<void> {

@@ -74,7 +74,8 @@ export interface World {
   tick(ms: number): void;
   /** Appends records (members that differ from a plain one, or the whole text) and returns their receipts. */
   append(...records: (object | string)[]): Promise<string[]>;
-  publish(): Promise<number>;
+  /** @param entriesMax how many entries it may publish at once, if fewer than usual. */
+  publish(entriesMax?: number): Promise<number>;
   anchor(): Promise<number | undefined>;
   readonly anchorer: Anchorer;
   /** What the newest attempt to anchor wants a person to look at. */
@@ -190,7 +191,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         }),
       );
     },
-    publish: () => publish({ store: ledger.store, archive, ledger: trusted, signer }),
+    publish: entriesMax =>
+      publish({ store: ledger.store, archive, ledger: trusted, signer, ...(entriesMax && { entriesMax }) }),
     anchor: () => anchorer.anchor(),
     anchorer,
     anchorTroubles: () => anchorer.troubles,

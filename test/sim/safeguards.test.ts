@@ -127,9 +127,23 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
   },
   "the check before a publication": {
     changes: [
-      { file: "durable/publish.ts", find: "if (checkpoint.size === before) return;", put: "return;" },
+      {
+        file: "durable/publish.ts",
+        find: "if (checkpoint.size === before) return reached;",
+        put: "return reached;",
+      },
     ],
     profile: CUT_OFF,
+  },
+  "the one step across a change of keys": {
+    changes: [
+      {
+        file: "durable/publish.ts",
+        find: "isRetired ? undefined : checkpoint.size",
+        put: "checkpoint.size",
+      },
+    ],
+    profile: DEPLOYS,
   },
   "the order of tiles and checkpoint": {
     changes: [
@@ -160,13 +174,13 @@ const SAFEGUARDS: Readonly<Record<string, Safeguard>> = {
     changes: [
       {
         file: "durable/publish.ts",
-        find: "  const { frontier } = store.head();\n  const before = store.published();\n",
+        find: "  const head = store.head();\n  const before = store.published();\n",
         put: "",
       },
       {
         file: "durable/publish.ts",
         find: "  const present = await archive.get",
-        put: "  const { frontier } = store.head();\n  const before = store.published();\n  const present = await archive.get",
+        put: "  const head = store.head();\n  const before = store.published();\n  const present = await archive.get",
       },
     ],
     profile: OVERLAPS,

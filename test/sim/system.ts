@@ -44,6 +44,12 @@ export const SMALL_LIMITS: readonly Change[] = [
   { file: "durable/ledger.ts", find: "APPEND_RECORDS_MAX = 1000;", put: "APPEND_RECORDS_MAX = 6;" },
   { file: "durable/store.ts", find: "PRUNE_ROWS_MAX = 10_000;", put: "PRUNE_ROWS_MAX = 30;" },
   { file: "durable/store.ts", find: "ORDER BY ends LIMIT 500", put: "ORDER BY ends LIMIT 3" },
+  {
+    file: "durable/publish.ts",
+    find: "PUBLISH_ENTRIES_MAX = 128 * TILE_WIDTH;",
+    put: "PUBLISH_ENTRIES_MAX = 7;",
+  },
+  { file: "durable/recheck.ts", find: "LEAVES_AT_ONCE = 4096;", put: "LEAVES_AT_ONCE = 3;" },
 ];
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { parseNote } from "../../src/tlog/note.ts";
 import { bundle, tileBytes, tilesOfTree } from "../reference/note.ts";
@@ -62,6 +63,33 @@ describe("publishing", () => {
     for (const [key, bytes] of before) {
       if (!key.endsWith("/checkpoint")) expect(world.archive.objects.get(key)).toBe(bytes);
     }
+  });
+
+  it("gets there in steps when there is very much, each of them a tree of its own", async () => {
+    const world = await createWorld();
+    await grow(world, 1399);
+    const all = entries(world);
+    for (const size of [300, 600, 900, 1200, 1400]) {
+      expect(await world.publish(300)).toBe(size);
+      const note = new TextDecoder().decode(world.archive.objects.get(`${LEDGER}/checkpoint`));
+      const { root } = parseCheckpoint(parseNote(note).text);
+      expect(hex(root)).toBe(hex(mth(all.slice(0, size))));
+      for (const path of tilesOfTree(size)) expect(world.archive.objects.has(`${LEDGER}/${path}`)).toBe(true);
+      world.ledger.prune();
+      await world.anchor();
+    }
+    expect(world.anchorTroubles()).toEqual([]);
+    expect(await world.publish(300)).toBe(1400);
+  });
+
+  it("never goes back to a smaller step when it has forgotten how far it was", async () => {
+    const sql = openSqlite(":memory:");
+    const world = await createWorld({ sql });
+    await grow(world, 999);
+    await world.publish(700);
+    sql.all("UPDATE head SET published = 0");
+    expect(await world.publish(200)).toBe(900);
+    expect(await world.publish(200)).toBe(1000);
   });
 
   it("replays the same bytes after it was cut off anywhere", async () => {

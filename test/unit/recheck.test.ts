@@ -1,6 +1,6 @@
 // What a ledger does that starts on storage, archive and anchors which may contradict each other. An earlier
 // state of storage is made by replaying the same appends: worlds are the same in every run.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Sql } from "../../durable/sql.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { FIRST_ANCHOR_PREV, issueAnchor } from "../../src/receipt/anchor.ts";
@@ -536,3 +536,22 @@ describe("a ledger whose storage is put back while it runs", () => {
 function raiseSize(bytes: Uint8Array): Uint8Array {
   return new TextEncoder().encode(new TextDecoder().decode(bytes).replace("\n300\n", "\n301\n"));
 }
+
+it("a long tail that is not published is compared some of it at a time", async () => {
+  const state = await stateOf(300, 400);
+  const { ledger } = await createWorld(state);
+  const record = (n: number) => {
+    const time = new Date(START_MS).toISOString();
+    return JSON.stringify({ iss: ISSUER, jti: plainJti(n), iat: 1, time, stage: "complete" });
+  };
+  for (let n = 1000; n < 6000; n += 1000) {
+    await ledger.append(Array.from({ length: 1000 }, (_, i) => record(n + i)));
+  }
+  const next = await createWorld(state);
+  const hashes = vi.spyOn(next.ledger.store, "hashes");
+  await next.ledger.check();
+  expect(next.ledger.halted).toBeUndefined();
+  const asked = hashes.mock.calls.map(([, from, to]) => to - from);
+  expect(asked.reduce((sum, count) => sum + count, 0)).toBe(5100);
+  expect(Math.max(...asked)).toBeLessThanOrEqual(4096);
+});
