@@ -70,6 +70,9 @@ export interface TimestampOptions {
   readonly stamp: (digest: Uint8Array) => Promise<Uint8Array>;
 }
 
+/** How many anchors a copy gets at once: one that is new may lack very many, and no anchor is written meanwhile. */
+export const COPIES_AT_ONCE = 100;
+
 /** How much of a reason goes into an anchor, in characters. */
 const REASON_LENGTH_MAX = 500;
 
@@ -92,6 +95,7 @@ export class Anchorer {
   #waiting: readonly Error[] = [];
   #unlocked: readonly Error[] = [];
   #uncopied: readonly Error[] = [];
+  #isCopying = false;
   #missedTimestamp: Error | undefined;
 
   constructor(options: AnchorOptions) {
@@ -152,6 +156,11 @@ export class Anchorer {
     return [...this.#refused, ...others, ...(missed === undefined ? [] : [missed])];
   }
 
+  /** Whether a copy that can be reached lacks anchors still. */
+  get isCopying(): boolean {
+    return this.#isCopying;
+  }
+
   /** Whether the newest attempt found a ledger that had not published under its new key yet. @param ledger its name. */
   awaits(ledger: string): boolean {
     return this.#waiting.some(trouble => trouble instanceof RetiredError && trouble.ledger === ledger);
@@ -172,6 +181,7 @@ export class Anchorer {
   /** Brings the other stores up to date. One that is out of reach stops nothing, and gets the rest later. */
   async #copy(): Promise<void> {
     const troubles: Error[] = [];
+    this.#isCopying = false;
     for (const copy of this.#options.copies ?? []) {
       await this.#copyTo(copy).catch(error => troubles.push(error as Error));
     }
@@ -181,12 +191,18 @@ export class Anchorer {
   async #copyTo({ name, archive }: Copy): Promise<void> {
     const { sql } = this.#options;
     const [known] = sql.all("SELECT count FROM copied WHERE name = ?", name);
-    for (let epoch = (known?.count as number | undefined) ?? 0; epoch <= (this.latest() ?? -1); epoch++) {
+    const from = (known?.count as number | undefined) ?? 0;
+    const total = (this.latest() ?? -1) + 1;
+    const end = Math.min(total, from + COPIES_AT_ONCE);
+    for (let epoch = from; epoch < end; epoch++) {
       const text = await this.#read(epoch);
       if (text === undefined) throw new Fault("missing", `anchor ${epoch}: is gone from the anchor store`);
       await putImmutable(archive, formatAnchorPath(epoch), encoder.encode(text));
       sql.all("INSERT OR REPLACE INTO copied VALUES (?, ?)", name, epoch + 1);
     }
+    if (end === total) return;
+    this.#isCopying = true;
+    throw new Error(`the copy ${name}: has ${end} of ${total} anchors, and gets the others`);
   }
 
   /** Looks at every ledger. One that is refused keeps the pin that it had, if it had one. */

@@ -74,6 +74,7 @@ export class AnchorWriter {
       this.#trouble = describeTrouble(error as Error);
       report(`anchoring after epoch ${anchorer.latest() ?? "none"}`, error);
     }
+    if (anchorer.isCopying) await alarm.set(now());
     // Not waited for: no ledger may hold up the anchors of the others.
     this.#wakeLedgers().catch(error => report("looking into the spools", error));
   }

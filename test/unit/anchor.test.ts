@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { COPIES_AT_ONCE } from "../../durable/anchor.ts";
 import { Cosigner } from "../../durable/cosigner.ts";
 import { plainLock } from "../../durable/lock.ts";
 import { Witness } from "../../durable/witness.ts";
@@ -130,6 +131,37 @@ describe("anchoring", () => {
       expect(report).toMatchObject({ outcome: "proven", anchors: { count: 3, newest: { epoch: 2 } } });
     },
   );
+
+  it("goes on while a new copy gets very many of them, some at a time, and says how far it is", async () => {
+    const [sql, anchorSql] = [openSqlite(":memory:"), openSqlite(":memory:")];
+    const { archive, anchors } = await createWorld({ sql, anchorSql }).then(async world => {
+      for (let epoch = 0; epoch < COPIES_AT_ONCE + 4; epoch++) {
+        await grown(world, 1);
+        await world.anchor();
+      }
+      return world;
+    });
+    const store = new MemoryArchive();
+    const copies = [{ name: "new", archive: store, lock: plainLock("none") }];
+    const world = await createWorld({ sql, anchorSql, archive, anchors, copies });
+    // As many as there can be are put before it looks at the ledgers.
+    const puts: string[] = [];
+    const put = store.putIfAbsent.bind(store);
+    store.putIfAbsent = async (key, bytes) => {
+      puts.push(key);
+      return put(key, bytes);
+    };
+    await world.anchor();
+    expect([puts.length, world.anchorer.isCopying]).toEqual([COPIES_AT_ONCE, true]);
+    expect(world.anchorTroubles()).toMatchObject([
+      {
+        message: `the copy new: has ${COPIES_AT_ONCE} of ${COPIES_AT_ONCE + 4} anchors, and gets the others`,
+      },
+    ]);
+    await world.anchor();
+    expect([store.objects.size, world.anchorer.isCopying]).toEqual([COPIES_AT_ONCE + 4, false]);
+    expect(world.anchorTroubles()).toEqual([]);
+  });
 
   /** The newest anchor's refusals, which must be all that is new in it. */
   async function refusals(world: World) {
