@@ -27,8 +27,10 @@ export class VaultWriter {
 
   /** As `Vault.keep`. */
   async keep(openings: readonly Opening[]): Promise<void> {
+    // Before as well as after, as an alarm may come to rest in between: whatever is here is let go of in its time.
     await this.#arm();
     this.#vault.keep(openings);
+    await this.#arm();
   }
 
   /** As `Vault.find`. */
@@ -50,6 +52,7 @@ export class VaultWriter {
   async erase(jtis: readonly string[]): Promise<void> {
     await this.#arm();
     this.#vault.erase(jtis);
+    await this.#arm();
   }
 
   /** What the alarm calls. @throws whatever storage throws: it is called again. */

@@ -1,6 +1,7 @@
 // The operator's copy of private values: kept once, found again, and gone for good when it shall be.
 import { beforeEach, describe, expect, it } from "vitest";
 import { KEEP_OPENINGS_MAX, PAGE_OPENINGS_MAX, Vault } from "../../durable/vault.ts";
+import { VaultWriter } from "../../durable/vaultwriter.ts";
 import { openSqlite } from "../../src/hosts/sqlite.ts";
 import { firstJti } from "../../src/receipt/jti.ts";
 import type { Opening, Page, Search } from "../../src/receipt/opening.ts";
@@ -132,4 +133,39 @@ describe("the vault", () => {
     expect(() => vault.keep(many)).toThrow("at most 1000");
     expect(vault.isEmpty()).toBe(true);
   });
+});
+
+it("a vault that was about to rest lets go of what came at that moment, in its time", async () => {
+  let due: number | null = null;
+  const waiting: (() => void)[] = [];
+  const alarm = {
+    get: async () => due,
+    set: (at: number) => {
+      due = at;
+      return new Promise<void>(go => waiting.push(go));
+    },
+    clear: async () => {
+      due = null;
+    },
+  };
+  const writer = new VaultWriter({
+    ...{ sql: openSqlite(":memory:"), alarm, now: () => START_MS, retentionMs: 1 },
+  });
+  const settle = async (work: Promise<unknown>) => {
+    let isDone = false;
+    work.finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      waiting.shift()?.();
+      await Promise.resolve();
+    }
+  };
+  // It knows that an alarm is set.
+  await settle(writer.keep([]));
+  const resting = writer.onAlarm();
+  for (const go of waiting.splice(0)) go();
+  const kept = writer.keep([opening(1)]);
+  await Promise.all([resting, kept].map(settle));
+  expect(due).not.toBeNull();
 });
