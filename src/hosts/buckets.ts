@@ -7,6 +7,7 @@ import { ObjectLockStore } from "../../durable/objectlock.ts";
 import { S3Archive } from "../../durable/s3archive.ts";
 import type { SpoolStore } from "../../durable/spool.ts";
 import type { Sql } from "../../durable/sql.ts";
+import { within } from "../edge/ledger.ts";
 import type { Policy } from "../edge/policy.ts";
 import type { Environment, Secrets } from "./environment.ts";
 
@@ -20,15 +21,41 @@ export interface Buckets {
 
 const DAY_SECONDS = 24 * 3600;
 
+/** How long a store of the platform's own may take for one thing, in ms. Those of S3 services have bounds of their own. */
+const OWN_WAIT_MS = 30_000;
+
 /** The buckets that the policy names, or else the platform's own. @throws Error that names what is missing. */
 export function openBuckets(environment: Environment, own: Buckets): Buckets {
   const { policy, secrets } = environment;
   const { archive, anchor } = policy;
   const store = archive.s3 && new S3Archive({ ...archive.s3, ...accessTo("archive", secrets), fetch: send });
   return {
-    archive: store ?? own.archive,
-    spool: store ?? own.spool,
-    anchors: anchor.s3?.role === "store" ? openObjectLock(environment, anchor.s3) : own.anchors,
+    archive: store ?? boundArchive(own.archive),
+    spool: store ?? boundSpool(own.spool),
+    anchors: anchor.s3?.role === "store" ? openObjectLock(environment, anchor.s3) : boundArchive(own.anchors),
+  };
+}
+
+function bound<A extends unknown[], T>(ask: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+  return (...args) => within(OWN_WAIT_MS, ask(...args));
+}
+
+/** The same archive; what it has not done in time is an error, though it may be done later. */
+function boundArchive(archive: Archive): Archive {
+  return {
+    get: bound(key => archive.get(key)),
+    putIfAbsent: bound((key, bytes) => archive.putIfAbsent(key, bytes)),
+    replace: bound((key, bytes, version) => archive.replace(key, bytes, version)),
+    delete: bound(keys => archive.delete(keys)),
+  };
+}
+
+function boundSpool(spool: SpoolStore): SpoolStore {
+  return {
+    list: bound((prefix, count) => spool.list(prefix, count)),
+    read: bound((key, bytesMax) => spool.read(key, bytesMax)),
+    putIfAbsent: bound((key, bytes) => spool.putIfAbsent(key, bytes)),
+    delete: bound(keys => spool.delete(keys)),
   };
 }
 

@@ -67,8 +67,8 @@ interface Ports {
   readonly alarm: Alarm;
 }
 
-/** How long a vault may take to say which exchanges it does not know, in ms: an alarm waits for it. */
-const VAULT_WAIT_MS = 10_000;
+/** How long another object may take to answer a writer, in ms: its alarm waits for that, and its first record. */
+const OBJECT_WAIT_MS = 10_000;
 
 export interface LedgerPorts extends Ports, Buckets {
   /** The way to the vault beside it: asked for anew for each call. */
@@ -88,6 +88,10 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
   return new LedgerWriter({
     ...ports,
     ...openBuckets(environment, ports),
+    anchorWriter: {
+      status: () => within(OBJECT_WAIT_MS, ports.anchorWriter.status()),
+      arm: grown => within(OBJECT_WAIT_MS, ports.anchorWriter.arm(grown)),
+    },
     issuer: policy.issuer,
     ...{ ledger, signer },
     identity: {
@@ -111,7 +115,7 @@ export function openLedgerWriter(environment: Environment, name: string, ports: 
 function openVaultPort({ vault }: Policy, ports: LedgerPorts): LedgerWriterOptions["vault"] {
   if (vault.retention_days === 0) return undefined;
   return {
-    missing: jtis => within(VAULT_WAIT_MS, ports.vault().missing(jtis)),
+    missing: jtis => within(OBJECT_WAIT_MS, ports.vault().missing(jtis)),
     retentionMs: vault.retention_days * DAY_MS,
   };
 }
