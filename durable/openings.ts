@@ -50,10 +50,13 @@ export class Openings {
 
   /** When there is something to ask about, in ms of Unix time; undefined while there is nothing. */
   dueAt(): number | undefined {
-    const { store } = this.#options;
-    if (store.hasLate()) return this.#askAt;
-    const next = store.nextExchange(store.askedTo()!);
-    return next === undefined ? undefined : Math.max(this.#askAt, timeOfJti(next)! + OPENING_WAIT_MS);
+    const { store, now } = this.#options;
+    const next = [store.nextLate(), store.nextExchange(store.askedTo()!)].filter(jti => jti !== undefined);
+    if (next.length === 0) return undefined;
+    const began = Math.min(...next.map(jti => timeOfJti(jti)!));
+    // A clock that was put back meanwhile keeps nobody waiting.
+    const askAt = this.#askAt > now() + ASK_MS ? 0 : this.#askAt;
+    return Math.max(askAt, began + OPENING_WAIT_MS);
   }
 
   /** Asks about what is due. @returns whether there is more of it. Whatever the vault does, it goes on. */
@@ -68,7 +71,7 @@ export class Openings {
     const isPartial = next.length === ASK_EXCHANGES_MAX;
     // What the vault has let go of by now is not missing.
     const oldest = firstJti(from - retentionMs);
-    const jtis = [...next, ...store.doubtful(ASK_EXCHANGES_MAX)].filter(jti => jti >= oldest);
+    const jtis = [...next, ...store.doubtful(before, ASK_EXCHANGES_MAX)].filter(jti => jti >= oldest);
     try {
       const missing = jtis.length === 0 ? [] : await vault.missing(jtis);
       this.#tell(missing);

@@ -306,15 +306,16 @@ export class Store {
       .map(row => row.jti as string);
   }
 
-  /** Whether there are exchanges that the vault was passed over with. */
-  hasLate(): boolean {
-    return this.#sql.all("SELECT 1 FROM unopened WHERE late = 1 LIMIT 1").length > 0;
+  /** The first exchange that came on record late, and that the vault was not asked about yet. */
+  nextLate(): string | undefined {
+    const [row] = this.#sql.all("SELECT jti FROM unopened WHERE late = 1 ORDER BY jti LIMIT 1");
+    return row?.jti as string | undefined;
   }
 
-  /** The exchanges that the vault is to be asked about (again), those that it never was first; at most `count`. */
-  doubtful(count: number): string[] {
+  /** The exchanges that the vault is to be asked about (again), up to one; those that it never was first, at most `count`. */
+  doubtful(before: string, count: number): string[] {
     return this.#sql
-      .all("SELECT jti FROM unopened ORDER BY late DESC, jti LIMIT ?", count)
+      .all("SELECT jti FROM unopened WHERE jti < ? ORDER BY late DESC, jti LIMIT ?", before, count)
       .map(row => row.jti as string);
   }
 

@@ -17,7 +17,7 @@ const DAY_MS = 86_400_000;
 const jtiOf = (ms: number) => firstJti(START_MS + ms);
 
 async function setUp() {
-  const world = await createWorld();
+  const world = await createWorld({ random: count => crypto.getRandomValues(new Uint8Array(count)) });
   const vault = new Vault(openSqlite(":memory:"));
   const reported: string[] = [];
   let isAway = false;
@@ -130,6 +130,25 @@ describe("an exchange on record that the vault knows nothing of", () => {
     expect(openings.alerts()[0]!.reason).toMatch(/of 1 exchanges/);
     await record(3);
     expect(openings.dueAt()).toBeDefined();
+  });
+
+  it("is not one that is on its way still, whatever the ledger's clock was before", async () => {
+    const { world, openings, record, keep, reported } = await setUp();
+    world.tick(7 * DAY_MS);
+    await record(7 * DAY_MS);
+    keep(7 * DAY_MS);
+    world.tick(OPENING_WAIT_MS + 10);
+    await askAll(openings);
+    // It is put right, and is behind the newest entry from now on.
+    world.tick(-7 * DAY_MS);
+    const began = world.now() - START_MS;
+    await record(began, began + 1);
+    await askAll(openings);
+    expect([openings.alerts(), reported]).toEqual([[], []]);
+    keep(began);
+    world.tick(OPENING_WAIT_MS + 10);
+    await askAll(openings);
+    expect(openings.alerts()[0]!.reason).toMatch(/of 1 exchanges/);
   });
 
   it("is not one that was erased, nor one whose values have had their time, nor the ledger's own history", async () => {
