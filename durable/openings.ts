@@ -44,7 +44,7 @@ export class Openings {
   constructor(options: OpeningsOptions) {
     this.#options = options;
     const { store, now } = options;
-    // Of what was on record before anybody asked, the vault may have been kept from nothing.
+    // What was on record before is not asked about: there may have been no vault.
     if (store.askedTo() === undefined) store.moveAsked(firstJti(now() - OPENING_WAIT_MS), [], []);
   }
 
