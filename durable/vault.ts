@@ -5,11 +5,14 @@ import { firstJti } from "../src/receipt/jti.ts";
 import type { Opening, Page, Search } from "../src/receipt/opening.ts";
 import { formatRows, type Sql, type SqlRow, slices } from "./sql.ts";
 
-/** The most exchanges on one page, and the most that one search in a field without an index looks at. */
+/** The most exchanges on one page, and the most characters of their values: a page is handed over whole. */
 export const PAGE_OPENINGS_MAX = 100;
-/** The most that the values on one page may take, in characters: a page is handed over whole. */
 const PAGE_CHARACTERS_MAX = 8 * 1024 * 1024;
+
+/** The most of both that one search in a field without an index looks at, and how many at a time. */
 const SCAN_OPENINGS_MAX = 20_000;
+const SCAN_CHARACTERS_MAX = 32 * 1024 * 1024;
+const SCAN_ROWS = 100;
 
 /** The most exchanges in one call of `keep`, and in one pass of `prune`. */
 export const KEEP_OPENINGS_MAX = 1000;
@@ -83,10 +86,9 @@ export class Vault {
 
   search(search: Search): Page {
     const indexed = (INDEXED as readonly string[]).includes(search.name);
-    const found = indexed ? this.#lookUp(search) : this.#scan(search);
+    const { found, next } = indexed ? { found: this.#lookUp(search) } : this.#scan(search);
     const openings = this.#read(firstPage(found));
     if (found.length > openings.length) return { openings, next: openings.at(-1)!.jti };
-    const next = indexed ? undefined : this.#scanned(search.before);
     return next === undefined ? { openings } : { openings, next };
   }
 
@@ -134,27 +136,32 @@ export class Vault {
     );
   }
 
-  #scan({ name, value, before = LAST_JTI }: Search): SqlRow[] {
-    return this.#sql.all(
-      `SELECT jti, length(fields) AS characters FROM
-         (SELECT jti, fields FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT ?)
-       WHERE json_extract(fields, ?) = ? ORDER BY jti DESC LIMIT ?`,
-      before,
-      SCAN_OPENINGS_MAX,
-      `$."${name}"`,
-      value,
-      PAGE_OPENINGS_MAX + 1,
-    );
-  }
-
-  /** The last exchange that a scan has looked at, if there may be more behind it. */
-  #scanned(before = LAST_JTI): string | undefined {
-    const row = this.#sql.all(
-      "SELECT jti FROM opening WHERE jti < ? ORDER BY jti DESC LIMIT 1 OFFSET ?",
-      before,
-      SCAN_OPENINGS_MAX - 1,
-    )[0];
-    return row?.jti as string | undefined;
+  /** Looks at one exchange after the other. @returns what it has found, and where it has stopped if there may be more. */
+  #scan({ name, value, before = LAST_JTI }: Search): { found: SqlRow[]; next?: string } {
+    const found: SqlRow[] = [];
+    let [looked, characters, last] = [0, 0, before];
+    while (
+      found.length <= PAGE_OPENINGS_MAX &&
+      looked < SCAN_OPENINGS_MAX &&
+      characters < SCAN_CHARACTERS_MAX
+    ) {
+      const rows = this.#sql.all(
+        `SELECT jti, coalesce(length(fields), 0) AS characters, json_extract(fields, ?) = ? AS hit FROM opening
+         WHERE jti < ? ORDER BY jti DESC LIMIT ?`,
+        `$."${name}"`,
+        value,
+        last,
+        SCAN_ROWS,
+      );
+      for (const row of rows) {
+        characters += row.characters as number;
+        if (row.hit === 1) found.push(row);
+      }
+      if (rows.length < SCAN_ROWS) return { found };
+      looked += rows.length;
+      last = rows.at(-1)!.jti as string;
+    }
+    return { found, next: last };
   }
 }
 

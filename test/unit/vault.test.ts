@@ -111,6 +111,17 @@ describe("the vault", () => {
     expect(searchAll({ name: "query", value: "needle" })).toEqual([first]);
   });
 
+  it("looks at fewer exchanges at once where these are long, and goes on behind them", () => {
+    const first = opening(0, { query: "needle" });
+    vault.keep([first]);
+    const long = "x".repeat(512 * 1024);
+    for (let n = 1; n <= 110; n++) vault.keep([opening(n, { query: long })]);
+    const page = vault.search({ name: "query", value: "needle" });
+    expect(page.openings).toEqual([]);
+    expect(page.next).toBeDefined();
+    expect(searchAll({ name: "query", value: "needle" })).toEqual([first]);
+  });
+
   it("lets go of what is older than its retention, erased or not, and of nothing else", () => {
     vault.keep([opening(1), opening(2), opening(3)]);
     vault.erase([opening(1).jti]);
