@@ -26,10 +26,10 @@ import type { Checkpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { type Get, readTiles } from "../src/tlog/reader.ts";
 import { TILE_WIDTH, tileAt, tileHashes } from "../src/tlog/tile.ts";
-import { checkConsistency, equalBytes, planConsistency, planRoot } from "../src/tlog/tree.ts";
 import { type Archive, putImmutable } from "./archive.ts";
 import type { Cosigner } from "./cosigner.ts";
 import type { Lock } from "./lock.ts";
+import { checkExtends, lostCheckpoint, readPublished, readTree } from "./published.ts";
 import type { Sql } from "./sql.ts";
 
 export interface AnchorOptions {
@@ -353,19 +353,17 @@ export class Anchorer {
    * @throws Fault when it contradicts itself or what was pinned `before`, or when too few witnesses have cosigned.
    */
   async #pin(ledger: TrustedLedger, before: Pin | undefined, waiting: Error[]): Promise<Pin | undefined> {
-    const get: Get = async path => (await this.#options.archive.get(`${ledger.name}/${path}`))?.bytes;
+    const get = readPublished(this.#options.archive, ledger.name);
     const note = await get("checkpoint");
     if (note === undefined) {
       if (before === undefined) return undefined;
-      throw new Fault("missing", `${ledger.origin}: its checkpoint is gone from the archive`, {
-        expected: `a tree of at least ${before.size} entries`,
-      });
+      throw lostCheckpoint(ledger.origin, before.size);
     }
     const text = decoder.decode(note);
     const { checkpoint, isRetired } = await openTrusted(text, ledger);
-    await checkTree(checkpoint, get);
+    await readTree(checkpoint, get);
     if (before !== undefined) {
-      await checkExtends(before, checkpoint, ledger, get);
+      await checkPinned(before, checkpoint, ledger, get);
       if (checkpoint.size === before.size) return before;
     }
     if (isRetired) {
@@ -436,14 +434,8 @@ async function follows(
   return anchor?.payload.epoch === epoch && anchor.payload.prev === prev;
 }
 
-/** Recomputes a root from the tiles of its right edge. */
-async function checkTree(checkpoint: Checkpoint, get: Get): Promise<void> {
-  const plan = planRoot(checkpoint.size);
-  if (equalBytes(plan.root(await readTiles(get, plan.tiles)), checkpoint.root)) return;
-  throw new Fault("tampered", `${checkpoint.origin}: the published tiles do not make up the signed root`);
-}
-
-async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedger, get: Get): Promise<void> {
+/** @throws Fault when a tree does not continue the one that was pinned before. */
+async function checkPinned(before: Pin, after: Checkpoint, ledger: TrustedLedger, get: Get): Promise<void> {
   const old = (await openTrusted(before.checkpoint, ledger)).checkpoint;
   if (after.size < old.size) {
     throw new Fault("rolled-back", `${ledger.origin}: smaller than when it was last anchored`, {
@@ -451,9 +443,7 @@ async function checkExtends(before: Pin, after: Checkpoint, ledger: TrustedLedge
       found: `${after.size} entries`,
     });
   }
-  const plan = planConsistency(old.size, after.size);
-  const proof = plan.prove(await readTiles(get, plan.tiles));
-  checkConsistency({ size1: old.size, root1: old.root, size2: after.size, root2: after.root, proof });
+  await checkExtends(old, after, get);
 }
 
 /** The leaf hash of the newest entry: the last hash of the rightmost tile of level 0. */

@@ -6,10 +6,10 @@ import { makeVerifier } from "../src/tlog/cosignature.ts";
 import { Fault } from "../src/tlog/fault.ts";
 import { formatNote, type NoteSignature, parseNote } from "../src/tlog/note.ts";
 import { meetsQuorum, type Policy, type PolicyWitness } from "../src/tlog/policy.ts";
-import { type Get, readTiles } from "../src/tlog/reader.ts";
-import { planConsistency } from "../src/tlog/tree.ts";
+import type { Get } from "../src/tlog/reader.ts";
 import { formatAddCheckpoint, openAnswer, parseTreeSize } from "../src/tlog/witness.ts";
 import { ask } from "./ask.ts";
+import { proveConsistency } from "./published.ts";
 import type { Sql } from "./sql.ts";
 
 export interface CosignerOptions {
@@ -127,7 +127,6 @@ export class Cosigner {
 }
 
 async function formatRequest(note: string, oldSize: number, { size }: Checkpoint, get: Get): Promise<string> {
-  const plan = planConsistency(oldSize, size);
-  const proof = plan.prove(await readTiles(get, plan.tiles));
+  const proof = await proveConsistency(oldSize, size, get);
   return formatAddCheckpoint({ oldSize, proof, checkpoint: note });
 }

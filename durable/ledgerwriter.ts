@@ -16,6 +16,7 @@ import type { Archive } from "./archive.ts";
 import { type Identity, Ledger } from "./ledger.ts";
 import { Openings, type VaultPort } from "./openings.ts";
 import { publish } from "./publish.ts";
+import { readPublished } from "./published.ts";
 import { recheck } from "./recheck.ts";
 import { retire } from "./retention.ts";
 import { Spool, type SpoolStore } from "./spool.ts";
@@ -247,7 +248,7 @@ export class LedgerWriter {
 function openLedger(options: LedgerWriterOptions): Ledger {
   const { anchorKeys, anchors, anchorWriter, archive, issuer, ledger } = options;
   const { sql, identity, now, random, sha256, breathe } = options;
-  const published = async (path: string) => (await archive.get(`${ledger.name}/${path}`))?.bytes;
+  const published = readPublished(archive, ledger.name);
   const newestAnchor = async () =>
     readNewestAnchor(anchors, (await anchorWriter.status()).latest, anchorKeys);
   return new Ledger({

@@ -7,11 +7,11 @@ import { openTrusted, type TrustedLedger } from "../src/receipt/trust.ts";
 import { encodeBundle } from "../src/tlog/bundle.ts";
 import { formatCheckpoint } from "../src/tlog/checkpoint.ts";
 import { formatNote, formatVerifierKey, type NoteSigner, signNote } from "../src/tlog/note.ts";
-import type { Get } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH, type Tile, tilesBetween } from "../src/tlog/tile.ts";
 import { type Frontier, HASH_BYTES, planRoot, rootOf } from "../src/tlog/tree.ts";
 import { type Archive, putImmutable, type Versioned } from "./archive.ts";
-import { checkContinues, checkNoOlder, lostCheckpoint, readTree } from "./recheck.ts";
+import { lostCheckpoint, readPublished, readTree } from "./published.ts";
+import { checkContinues, checkNoOlder } from "./recheck.ts";
 import type { Store } from "./store.ts";
 
 export interface PublishOptions {
@@ -98,8 +98,7 @@ async function checkPresent(
   checkNoOlder(checkpoint, noted);
   const reached = isRetired ? undefined : checkpoint.size;
   if (checkpoint.size === before) return reached;
-  const published: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
-  const tree = await readTree(checkpoint, published);
+  const tree = await readTree(checkpoint, readPublished(archive, name));
   if (store.published() > tree.size) throw new Error(`${origin}: was published by another run meanwhile`);
   checkContinues(frontier, tree, store, origin);
   return reached;

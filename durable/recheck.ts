@@ -9,16 +9,9 @@ import type { TrustedKey } from "../src/receipt/key.ts";
 import { openTrusted, type TrustedLedger } from "../src/receipt/trust.ts";
 import type { Checkpoint } from "../src/tlog/checkpoint.ts";
 import { Fault } from "../src/tlog/fault.ts";
-import { type Get, readTiles } from "../src/tlog/reader.ts";
-import {
-  checkConsistency,
-  equalBytes,
-  extend,
-  type Frontier,
-  planConsistency,
-  planRoot,
-  rootOf,
-} from "../src/tlog/tree.ts";
+import type { Get } from "../src/tlog/reader.ts";
+import { equalBytes, extend, type Frontier, rootOf } from "../src/tlog/tree.ts";
+import { checkExtends, lostCheckpoint, readTree } from "./published.ts";
 import type { Head, Store } from "./store.ts";
 
 export interface RecheckOptions {
@@ -74,13 +67,6 @@ export async function recheck(options: RecheckOptions): Promise<Head> {
   });
 }
 
-/** A ledger that has published has a checkpoint. */
-export function lostCheckpoint(origin: string, least: number): Fault {
-  return new Fault("missing", `${origin}: its checkpoint is gone from the archive`, {
-    expected: `a tree of at least ${least} entries`,
-  });
-}
-
 /** @throws Fault `rolled-back` when storage had published more before the checkpoint was read. */
 export function checkNoOlder({ origin, size }: Checkpoint, before: number): void {
   if (size >= before) return;
@@ -88,14 +74,6 @@ export function checkNoOlder({ origin, size }: Checkpoint, before: number): void
     expected: `at least ${before} entries`,
     found: `${size} entries`,
   });
-}
-
-/** The tree of a checkpoint, as far as it is needed to continue it. @throws Fault when its tiles do not make it up. */
-export async function readTree(checkpoint: Checkpoint, published: Get): Promise<Frontier> {
-  const plan = planRoot(checkpoint.size);
-  const tiles = await readTiles(published, plan.tiles);
-  if (equalBytes(plan.root(tiles), checkpoint.root)) return plan.frontier(tiles);
-  throw new Fault("tampered", `${checkpoint.origin}: the published tiles do not make up the signed root`);
 }
 
 /**
@@ -134,17 +112,6 @@ function continueTo(size: number, tree: Frontier, store: Store): Frontier {
     continued = extend(continued, leaves);
   }
   return continued;
-}
-
-async function checkExtends(anchored: Checkpoint, checkpoint: Checkpoint, published: Get): Promise<void> {
-  const plan = planConsistency(anchored.size, checkpoint.size);
-  checkConsistency({
-    size1: anchored.size,
-    root1: anchored.root,
-    size2: checkpoint.size,
-    root2: checkpoint.root,
-    proof: plan.prove(await readTiles(published, plan.tiles)),
-  });
 }
 
 async function newestPin({

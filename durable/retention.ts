@@ -7,11 +7,12 @@
 // under its own root that entries have had their time.
 import { parseEntry } from "../src/receipt/entry.ts";
 import { decodeBundle } from "../src/tlog/bundle.ts";
-import { type Get, readTiles } from "../src/tlog/reader.ts";
+import { readTiles } from "../src/tlog/reader.ts";
 import { formatTilePath, TILE_WIDTH } from "../src/tlog/tile.ts";
 import { checkInclusion, type Hash, leafHash, planInclusion, planRoot, rootOf } from "../src/tlog/tree.ts";
 import type { Archive } from "./archive.ts";
 import type { Ledger } from "./ledger.ts";
+import { readPublished } from "./published.ts";
 import { checkContinues } from "./recheck.ts";
 
 export interface RetentionOptions {
@@ -115,7 +116,7 @@ async function checkStands(
   leaf: Hash,
 ): Promise<void> {
   const { store } = ledger;
-  const get: Get = async path => (await archive.get(`${name}/${path}`))?.bytes;
+  const get = readPublished(archive, name);
   const size = store.published();
   const whole = planRoot(size);
   const tree = whole.frontier(await readTiles(get, whole.tiles));

@@ -7,6 +7,7 @@ import type { Cosigner } from "../durable/cosigner.ts";
 import { Ledger } from "../durable/ledger.ts";
 import { type Lock, plainLock } from "../durable/lock.ts";
 import { publish } from "../durable/publish.ts";
+import { readPublished } from "../durable/published.ts";
 import { recheck } from "../durable/recheck.ts";
 import type { Sql } from "../durable/sql.ts";
 import { openSqlite } from "../src/hosts/sqlite.ts";
@@ -123,7 +124,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       })),
     }),
   };
-  const published = async (path: string) => (await archive.get(`${LEDGER}/${path}`))?.bytes;
+  const published = readPublished(archive, LEDGER);
   const anchorer = new Anchorer({
     sql: options.anchorSql ?? openSqlite(":memory:"),
     archive,
