@@ -167,7 +167,8 @@ export async function checkSignature(
 
 /**
  * Whoever has no key can have a signature looked at, and the library parses a field anew for each of its members that is
- * covered, and takes for each row of blanks in it the square of its length. @throws Flaw
+ * covered, and takes for each row of blanks in it the square of its length. So no more is looked at here than may be
+ * covered, however often it is. @throws Flaw
  */
 function requireModest(headers: Headers): void {
   const fields = new Map(headers);
@@ -175,9 +176,9 @@ function requireModest(headers: Headers): void {
   for (const [, name] of (fields.get("signature-input") ?? "").matchAll(/"((?:[^"\\]|\\.)*)"/g)) {
     const value = fields.get(name!) ?? "";
     characters += value.length;
+    if (characters > COVERED_CHARACTERS_MAX) throw new Flaw("covers too much");
     if (BLANKS.test(value)) throw new Flaw("covers a field with more than 64 blanks in a row");
   }
-  if (characters > COVERED_CHARACTERS_MAX) throw new Flaw("covers too much");
 }
 
 /** The verifier of a key that the policy names. The algorithm is the key's, never what the signature asks for. */

@@ -137,7 +137,7 @@ class Desk {
       // Nobody here can meet any other expectation, and nobody is told that it was met.
       .on("checkExpectation", (incoming, outgoing) => this.#queue(incoming, outgoing))
       .on("upgrade", (incoming, connection, head) => this.#takeUpgrade(incoming, connection, head))
-      .on("connect", (_, connection) => void answerBarely(refuseTunnel(), connection))
+      .on("connect", ({ socket }, connection) => this.#refuseTunnel(socket, connection))
       .on("clientError", (error: NodeJS.ErrnoException, connection) => this.#refuseUnread(error, connection));
   }
 
@@ -273,8 +273,14 @@ class Desk {
     if (this.#isClosing) outgoing.once("finish", () => this.#server.closeIdleConnections());
   }
 
+  #refuseTunnel(socket: Socket, connection: Duplex): void {
+    // An answer before it is still on its way, and its client would take this one for that.
+    if (this.#lines.has(socket)) connection.destroy();
+    else void answerBarely(refuseTunnel(), connection);
+  }
+
   #takeUpgrade(incoming: IncomingMessage, connection: Duplex, head: Buffer): void {
-    // An answer before it is still on its way, and they would mix.
+    // As above.
     if (this.#lines.has(incoming.socket)) return void connection.destroy();
     // As for any request; and a WebSocket would have no end to wait for.
     if (this.#isClosing || incoming.socket.remoteAddress === undefined) return void connection.destroy();

@@ -248,6 +248,20 @@ describe.each(RUNTIMES)("on %s, a host", runtime => {
     close();
   });
 
+  test("refuses no tunnel before the answer that is due on the same connection", async () => {
+    const { url, asked, answer, close } = await startHolding();
+    const socket = await host.connect();
+    socket.write(GET(`/up?url=${url}/first`).join("\r\n"));
+    await asked("/first");
+    const answers = readAll(socket);
+    socket.write("CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n");
+    await host.send(...GET("/echo", "Connection: close"));
+    answer();
+    // Either the connection is closed, or the answers come in their order.
+    expect(await answers).toMatch(/^(HTTP\/1.1 200 [^{]*answer to \/firstHTTP\/1.1 501 .*)?$/s);
+    close();
+  });
+
   test("takes no request for a part of one that offers another protocol, and goes on with none after it", async () => {
     const offer = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"];
     const next = GET("/next", "Connection: close").join("\r\n");
