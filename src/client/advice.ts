@@ -74,25 +74,30 @@ export function explain(code: FaultCode | UndecidedCode): {
   return { meaning, advice: ADVICE[code] };
 }
 
-/** What an operator does about each code with which a ledger halts, or anchoring stops. */
+/** What stands in a store is not what the edge has put there. */
+const RESTORE = "compare the named object with a copy, and put back the bytes that the signed root asks for";
+
+/** What an operator does about each code with which a ledger halts, or anchoring stops: docs/operations.md, "Health". */
 export const WAYS_OUT: Readonly<Record<string, string>> = {
   "rolled-back":
     "restore the storage that was current (or the archive, if it is the archive that is old); or leave this ledger as it is, readable and provable, and name a new one in wrangler.toml",
   forked:
     "two trees contradict each other: find out which copy was altered or restored, put back the one that was anchored, and keep both for whoever investigates",
   missing: "put back what was deleted from the archive or the anchor store, from a copy",
-  tampered: "compare the named object with a copy, and put back the bytes that the signed root asks for",
+  ...{ tampered: RESTORE, malformed: RESTORE, "bad-signature": RESTORE, "wrong-origin": RESTORE },
   "unknown-key":
     "a key was replaced that nobody was told of: name the one before in vars.retired_keys, or put it back (docs/operations.md, Keys); or somebody has put an anchor of their own into the bucket (In an anchor's place)",
   "key-not-valid":
     "what stands at the next epoch is signed by a retired key: if somebody has put it there, take it away; if the anchor writer's storage was put back, put the key of that time back (ANCHOR_KEY) until it has caught up, and replace it again",
   "broken-anchor-chain":
     "something stands in the next anchor's place that the edge has not put there: find out who can write to the anchor bucket, take that away from them, and see docs/operations.md, In an anchor's place",
+  "quorum-not-met":
+    "find out why witnesses have not cosigned (the log names each, with what it said): with required = true, what too few have cosigned is under no anchor",
   unavailable:
     "wait, or see to it that the disk has room and the archive can be reached: it is tried again by itself",
 };
 
-/** What an operator does about each alert: records are taken, but a person should know. */
+/** What an operator does about each alert, of which a person should know though records are taken: there as well. */
 export const ALERTS: Readonly<Record<string, string>> = {
   unfinished:
     "an edge ended while these were under way, or they still are: look at its logs of that time; the records stay as evidence, and the alert ends after 30 days",
@@ -110,5 +115,5 @@ export const ALERTS: Readonly<Record<string, string>> = {
 
 /** @param advice WAYS_OUT or ALERTS. An edge newer than this program may have codes that are in neither. */
 export function adviseOperator(advice: Readonly<Record<string, string>>, code: string): string {
-  return advice[code] ?? `see docs/architecture.md on "${code}"`;
+  return advice[code] ?? `see docs/operations.md, Health, of the edge's own version, on "${code}"`;
 }

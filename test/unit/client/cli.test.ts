@@ -1,7 +1,7 @@
 // The command line, from what a person types to the exit code: against a real edge in this process.
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
-import { ALERTS } from "../../../src/client/advice.ts";
+import { ALERTS, WAYS_OUT } from "../../../src/client/advice.ts";
 import type { WireResponse } from "../../../src/client/platform.ts";
 import { concatenate } from "../../../src/client/remote.ts";
 import { digestOf } from "../../../src/receipt/digest.ts";
@@ -571,7 +571,9 @@ describe("counterfoil doctor", () => {
     expect(desk.out).toMatch(/^well /);
     expect(desk.out).toMatch(/^alert +ledger main \(unfinished\): 2 exchanges have no ending\\u\{1b\}\[2J$/m);
     expect(desk.out).toMatch(/^what to do +an edge ended while these were under way/m);
-    expect(desk.out).toMatch(/^what to do +see docs\/architecture.md on "new-one"$/m);
+    expect(desk.out).toMatch(
+      /^what to do +see docs\/operations.md, Health, of the edge's own version, on "new-one"$/m,
+    );
     expect((await desk.runJson("doctor", ISSUER)).json).toMatchObject({
       ledgers: [{ alerts: [{ code: "unfinished" }, { code: "new-one" }] }],
     });
@@ -584,6 +586,15 @@ describe("counterfoil doctor", () => {
     const codes = [...source.matchAll(/code: "([a-z-]+)", reason/g)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(4);
     expect(Object.keys(ALERTS)).toEqual(expect.arrayContaining(codes));
+  });
+
+  test("knows what to do about the same codes as docs/operations.md", () => {
+    const page = readFileSync("docs/operations.md", "utf8");
+    const [, troubles, alerts] = page.slice(page.indexOf("\n## Health\n")).split("\n| code |", 3);
+    const codesOf = (table = "") =>
+      [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => cell!.match(/[a-z-]+/g)!).sort();
+    expect(codesOf(troubles)).toEqual(Object.keys(WAYS_OUT).sort());
+    expect(codesOf(alerts!.split("\n## ")[0])).toEqual(Object.keys(ALERTS).sort());
   });
 
   test("cannot tell where there is no edge", async () => {
