@@ -141,7 +141,7 @@ export class LedgerWriter {
       minimum: store.retention().minimum,
       ...(halted && { halted: describeTrouble(halted) }),
       ...(this.#trouble && { trouble: this.#trouble }),
-      alerts: [...listAlerts(store, this.#spool.state, alerts, now()), ...(this.#openings?.alerts() ?? [])],
+      alerts: listAlerts({ store, spool: this.#spool.state, vault: this.#openings?.trouble }, alerts, now()),
     };
   }
 

@@ -5,9 +5,7 @@
 // Exchanges are asked about in the order of their ids. One that comes on record later than that, from the spool or after a
 // long upload, is noted as it comes (`Store.addEntries`), and asked about as well.
 import { firstJti, timeOfJti } from "../src/receipt/jti.ts";
-import type { Trouble } from "../src/receipt/status.ts";
 import { OPENING_WAIT_MS, type Store } from "./store.ts";
-import { describeTrouble } from "./trouble.ts";
 
 /** The vault, as a ledger sees it. */
 export interface VaultPort {
@@ -30,15 +28,13 @@ export interface OpeningsOptions {
 const ASK_MS = 60_000;
 export const ASK_EXCHANGES_MAX = 5000;
 
-/** How many are counted, and how many are named at once to whoever reads the log. */
-const UNOPENED_COUNT_MAX = 1000;
+/** How many are named at once to whoever reads the log. */
 const REPORT_JTIS_MAX = 100;
 
 export class Openings {
   readonly #options: OpeningsOptions;
   /** When it may ask again. */
   #askAt = 0;
-  /** Why the vault could not be asked, if it could not. */
   #trouble: Error | undefined;
 
   constructor(options: OpeningsOptions) {
@@ -87,21 +83,9 @@ export class Openings {
     return isPartial;
   }
 
-  /** What a person should know: how many cannot be opened, and that nobody can tell. */
-  alerts(): Trouble[] {
-    const found: Trouble[] = [];
-    const jtis = this.#options.store.unopened(UNOPENED_COUNT_MAX);
-    if (jtis.length > 0) {
-      const count = jtis.length < UNOPENED_COUNT_MAX ? `${jtis.length}` : `at least ${jtis.length}`;
-      const began = new Date(timeOfJti(jtis[0]!)!).toISOString();
-      const reason = `the private values of ${count} exchanges on record have not got to the vault; the oldest began at ${began}`;
-      found.push({ code: "unopened", reason });
-    }
-    if (this.#trouble !== undefined) {
-      const reason = `the vault cannot be asked: ${describeTrouble(this.#trouble).reason}`;
-      found.push({ code: "unavailable", reason });
-    }
-    return found;
+  /** Why the vault could not be asked the last time, if it could not. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
   }
 
   #tell(missing: readonly string[]): void {

@@ -10,7 +10,11 @@ it("an alert about an exchange without an ending says since when, and not which"
   await world.append({ jti, stage: "received" });
   const limits = { received_seconds: 300, started_seconds: 86_400 };
   const spool = { waiting: 0, deadlines: [], refused: 0 };
-  const alerts = listAlerts(world.ledger.store, spool, limits, START_MS + 301_000);
+  const alerts = listAlerts(
+    { store: world.ledger.store, spool, vault: undefined },
+    limits,
+    START_MS + 301_000,
+  );
   expect(alerts).toEqual([
     { code: "unfinished", reason: expect.stringContaining(new Date(START_MS).toISOString()) },
   ]);
@@ -22,7 +26,8 @@ it("a clock that was ahead and is right again is told of for as long as entries 
   await world.append({});
   const limits = { received_seconds: 300, started_seconds: 86_400 };
   const spool = { waiting: 0, deadlines: [], refused: 0 };
-  const alertsAt = (ms: number) => listAlerts(world.ledger.store, spool, limits, ms);
+  const alertsAt = (ms: number) =>
+    listAlerts({ store: world.ledger.store, spool, vault: undefined }, limits, ms);
   expect(alertsAt(START_MS - 60_000)).toEqual([]);
   expect(alertsAt(START_MS - 61_000)).toEqual([
     {

@@ -580,9 +580,7 @@ describe("counterfoil doctor", () => {
   });
 
   test("knows what to do about every alert that an edge can give", () => {
-    const source = ["durable/alerts.ts", "durable/openings.ts"]
-      .map(file => readFileSync(file, "utf8"))
-      .join("");
+    const source = readFileSync("durable/alerts.ts", "utf8");
     const codes = [...source.matchAll(/code: "([a-z-]+)", reason/g)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(4);
     expect(Object.keys(ALERTS)).toEqual(expect.arrayContaining(codes));
