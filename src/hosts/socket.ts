@@ -134,6 +134,9 @@ class End implements Socket {
   #waiting: (() => void)[] = [];
   /** Ends a connection that takes nothing of what waits for it. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many messages were given to the library and not taken yet, and what is to be done once all are. */
+  #given = 0;
+  #finish: (() => void) | undefined;
   #isLost = false;
 
   constructor(socket?: HalfOpenSocket) {
@@ -177,9 +180,12 @@ class End implements Socket {
 
   /** @param done Called when the message was taken, or never will be. */
   #give(message: string | Uint8Array, done = () => {}): void {
+    this.#given++;
     this.#socket!.send(message, () => {
+      this.#given--;
       this.#expect();
       done();
+      if (this.#given === 0) this.#finish?.();
     });
     if (this.#timer === undefined) this.#expect();
   }
@@ -199,12 +205,9 @@ class End implements Socket {
       return;
     }
     this.#socket.resume();
-    try {
-      this.#socket.finish(code, reason);
-    } catch {
-      // The code is one that nobody may send.
-      this.#socket.finish();
-    }
+    // From its close on, the library gives whoever reads slowly half a minute for all that was sent before.
+    this.#finish ??= () => finish(this.#socket!, code, reason);
+    if (this.#given === 0) this.#finish();
   }
 
   #open(socket: HalfOpenSocket, { message, close }: SocketListener): void {
@@ -225,6 +228,15 @@ class End implements Socket {
       )
       .on("close", () => this.lose());
     socket.resume();
+  }
+}
+
+function finish(socket: HalfOpenSocket, code?: number, reason?: string): void {
+  try {
+    socket.finish(code, reason);
+  } catch {
+    // The code is one that nobody may send.
+    socket.finish();
   }
 }
 
