@@ -227,17 +227,20 @@ function requireSameExchange(first: Receipt, final: Receipt): void {
  * query, when the seed was taken away; of another URL, when a redirect was put in; of an earlier request.
  * @throws Undecided `not-covered`
  */
-function requireOwn({ headers, redirected, traceId, seen }: MadeExchange, { receipt }: Verdict) {
+function requireOwn({ headers, redirected, traceId, seen }: MadeExchange, { receipt }: Verdict): void {
   const { header, record } = receipt.entry;
-  const refuse = (message: string, expected: string, found: string): never => {
-    throw new Undecided(message, { expected, found, index: header.index }, "not-covered");
-  };
+  const refusal = (message: string, expected: string, found: string) =>
+    new Undecided(message, { expected, found, index: header.index }, "not-covered");
   if (record._sd !== undefined && !headers.has("audit-receipt-seed")) {
     const expected = "a header field Audit-Receipt-Seed, as it comes with every receipt";
-    refuse("what is private, such as the query, cannot be compared without the seed", expected, "none");
+    throw refusal(
+      "what is private, such as the query, cannot be compared without the seed",
+      expected,
+      "none",
+    );
   }
   if (redirected !== undefined) {
-    refuse("a redirect was followed, and no receipt says where one leads", redirected, seen.url);
+    throw refusal("a redirect was followed, and no receipt says where one leads", redirected, seen.url);
   }
   if (traceId === undefined) return;
   const { traceparent, parent } = record.trace ?? {};
@@ -247,12 +250,12 @@ function requireOwn({ headers, redirected, traceId, seen }: MadeExchange, { rece
   if (parent !== undefined) {
     const trouble =
       "the receipt is of another request: an earlier answer, by a cache or by somebody who repeats it";
-    refuse(trouble, expected, found);
+    throw refusal(trouble, expected, found);
   }
   // Whoever may ask without a trace has such a receipt to give out again.
   const trouble = "the receipt does not name the request's trace, and may be of an earlier request";
   const otherwise = "or, where the API records no traces, a request without traceparent (docs/sdk.md)";
-  refuse(trouble, `${expected}; ${otherwise}`, found);
+  throw refusal(trouble, `${expected}; ${otherwise}`, found);
 }
 
 /** @throws Undecided when the request's body is on record, and was not sent to its end */

@@ -217,20 +217,14 @@ export class Recorder {
 
   /** Counts a record that was let go, as soon as it is known whether it waits in the spool at least. */
   async #noteGap(exchange: Exchange, spooled: Promise<unknown>, context: Context): Promise<void> {
-    const { spool } = this.#options;
-    const name = this.#ledgerOf(exchange);
     const isSpooled = await spooled.then(
       () => true,
       () => false,
     );
-    const beginning = this.#gaps.get(name)!.note(isSpooled);
+    const beginning = this.#gaps.get(this.#ledgerOf(exchange))!.note(isSpooled);
     if (beginning === undefined) return;
-    const promise = await this.#promise(exchange, beginning);
-    const put = within(
-      assuranceOf(exchange.route).waitMs,
-      spool.put(formatSpoolPath(name, beginning), promise),
-    );
-    await put.catch(reason => this.#complainOfLoss(exchange, reason, context));
+    const told = this.#spool(exchange, beginning, context);
+    await told.catch(reason => this.#complainOfLoss(exchange, reason, context));
   }
 
   #wayOf(exchange: Exchange): Way {
