@@ -31,7 +31,7 @@ export function createApp(options: AppOptions): App {
   const recorder = new Recorder({
     ...options,
     ledgers: openWays(),
-    claims: openWays(),
+    signatures: openWays(),
     keepers: keepsValues ? keepers : new Map(),
     complaints,
   });

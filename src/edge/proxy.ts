@@ -115,7 +115,7 @@ export class AuditProxy {
     const { exchange, context } = pass;
     const once = exchange.identity?.once;
     if (once === undefined) return undefined;
-    const isUnused = await this.#timed(pass, this.#options.recorder.claim(exchange, once, context));
+    const isUnused = await this.#timed(pass, this.#options.recorder.useUp(exchange, once, context));
     return isUnused ? undefined : USED;
   }
 

@@ -32,8 +32,8 @@ export interface RecorderOptions {
   readonly receiptKey: SigningKey;
   /** The way to each ledger, by name. */
   readonly ledgers: ReadonlyMap<string, Batcher<string, Placement>>;
-  /** Another way there, for what is good only once: who sends it over and over keeps no records waiting. */
-  readonly claims: ReadonlyMap<string, Batcher<string, Placement>>;
+  /** Another way there, for signatures that are good only once: who sends one over and over keeps no records waiting. */
+  readonly signatures: ReadonlyMap<string, Batcher<string, Placement>>;
   /** The way to the vault of each ledger, by the ledger's name; empty when nothing is kept for the operator. */
   readonly keepers: ReadonlyMap<string, Keeper>;
   readonly spool: Spool;
@@ -91,11 +91,11 @@ export class Recorder {
    * @returns whether it was unused.
    * @throws LedgerFailure when nobody can tell.
    */
-  async claim(exchange: Exchange, jti: string, context: Context): Promise<boolean> {
-    const { claims, policy, sources } = this.#options;
+  async useUp(exchange: Exchange, jti: string, context: Context): Promise<boolean> {
+    const { signatures, policy, sources } = this.#options;
     const control = { type: "signature-used", exchange: exchange.jti };
     const record = formatControl(policy.issuer, jti, sources.now(), control);
-    const way = claims.get(this.#ledgerOf(exchange))!;
+    const way = signatures.get(this.#ledgerOf(exchange))!;
     const { waitMs } = assuranceOf(exchange.route);
     const placement = await way.append(record, work => context.waitUntil(work), waitMs);
     // The ledger has another record of this id.

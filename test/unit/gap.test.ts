@@ -49,7 +49,7 @@ it("a record is counted though its spool answers only after the gap was told of"
     policy,
     receiptKey,
     ledgers: new Map([[LEDGER, new Batcher(() => ({ append }))]]),
-    claims: new Map(),
+    signatures: new Map(),
     keepers: new Map(),
     spool: {
       put: path => (path.includes("control") ? Promise.resolve() : new Promise(done => spooling.push(done))),
