@@ -45,7 +45,7 @@ import { RUNTIMES } from "./runtimes.ts";
 import type { Served } from "./serve.ts";
 
 /** Where edges are tried. */
-export const TRIED = [...RUNTIMES, "workerd"] as const;
+const TRIED = [...RUNTIMES, "workerd"] as const;
 
 export interface PowerCutOptions {
   readonly runtime: (typeof TRIED)[number];

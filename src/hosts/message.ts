@@ -35,7 +35,7 @@ export function readFields(raw: readonly string[]): Headers {
 }
 
 /** Header fields as Node takes them: name, value, name, value. */
-export function writeFields(headers: Headers): string[] {
+function writeFields(headers: Headers): string[] {
   return [...headers].flat();
 }
 
