@@ -1,6 +1,7 @@
 // How a record becomes durable, and what the client gets for it: a receipt when the ledger has it, a promise when
 // it will have it, a mark when nobody knows. Nothing that depends on a record may be released before `record` has
 // answered, and no record is dropped without a trace.
+import { sha256 } from "@noble/hashes/sha2.js";
 import { formatEntry } from "../receipt/entry.ts";
 import type { SigningKey } from "../receipt/key.ts";
 import type { Placement } from "../receipt/placement.ts";
@@ -8,6 +9,7 @@ import { issuePromise } from "../receipt/promise.ts";
 import { findSigner, issueReceipt } from "../receipt/receipt.ts";
 import { formatControl } from "../receipt/record.ts";
 import { formatSpoolPath } from "../receipt/spool.ts";
+import { encodeBase64url } from "../tlog/base64.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { ClientCertificate } from "./certificate.ts";
 import type { Complaints } from "./complaints.ts";
@@ -17,6 +19,8 @@ import { type Batcher, type FailureCode, LedgerFailure, within } from "./ledger.
 import type { Policy } from "./policy.ts";
 import type { Spool } from "./spool.ts";
 import type { Keeper } from "./vault.ts";
+
+const encoder = new TextEncoder();
 
 /** What comes with each request from the platform. */
 export interface Context {
@@ -93,7 +97,9 @@ export class Recorder {
    */
   async useUp(exchange: Exchange, jti: string, context: Context): Promise<boolean> {
     const { signatures, policy, sources } = this.#options;
-    const control = { type: "signature-used", exchange: exchange.jti };
+    // The exchange's own id is not for all who have the signed request: they can find this record by it.
+    const exchange_sha256 = encodeBase64url(sha256(encoder.encode(exchange.jti)));
+    const control = { type: "signature-used", exchange_sha256 };
     const record = formatControl(policy.issuer, jti, sources.now(), control);
     const way = signatures.get(this.#ledgerOf(exchange))!;
     const { waitMs } = assuranceOf(exchange.route);

@@ -1,8 +1,11 @@
 // A signed request that is good only once reaches its upstream once, however often and wherever it is sent: the ledger
 // decides, and while it cannot, nobody gets through.
+import { createHash } from "node:crypto";
 import { appendSignature, createSignature } from "http-message-sig";
 import { expect, it } from "vitest";
+import { parseEntry } from "../../src/receipt/entry.ts";
 import { parseReceipt } from "../../src/receipt/receipt.ts";
+import type { AuditRecord } from "../../src/receipt/record.ts";
 import { Fault } from "../../src/tlog/fault.ts";
 import { createWorld, fixedKey, ISSUER, START_MS } from "../world.ts";
 import { openEdge } from "./client/edge.ts";
@@ -18,6 +21,10 @@ async function sign(nonce: string): Promise<[string, string][]> {
     signer: { algorithm: "ed25519", sign: data => client.sign(data) },
   });
   return [...appendSignature(request.headers, fields)];
+}
+
+function readRecord(entry: string): AuditRecord {
+  return parseEntry(entry).record;
 }
 
 async function open() {
@@ -62,12 +69,34 @@ it("reaches its upstream once, and is on record each time", async () => {
   await edge.settle();
   const { store } = world.ledger;
   const used = store.entries(0, store.head().frontier.size).flatMap(({ text }) => {
-    const { control } = parseReceipt(`${text}.${"A".repeat(86)}`).entry.record;
+    const { control } = readRecord(text);
     return control?.type === "signature-used" ? [control] : [];
   });
   const paid = answers.find(({ status }) => status === 200)!;
   expect(used).toHaveLength(2);
-  expect(used[0]).toMatchObject({ exchange: paid.record!.jti });
+  const exchange = createHash("sha256").update(paid.record!.jti).digest("base64url");
+  expect(used[0]).toEqual({ type: "signature-used", exchange_sha256: exchange });
+});
+
+it("tells whoever has it only that it was used, and nothing by which to get the receipt of its exchange", async () => {
+  const { world, edge, send } = await open();
+  const request = await sign("one");
+  const { record } = await send(request);
+  await edge.settle();
+  // Whoever has the signed request can compute this id (docs/format.md).
+  const { store } = world.ledger;
+  const stored = store.entries(0, store.head().frontier.size).map(({ text }) => text);
+  const claim = stored.map(readRecord).find(({ control }) => control?.type === "signature-used")!;
+  const { status, body } = await edge.send({
+    ...{ method: "GET", headers: [] },
+    url: `${ISSUER}/.well-known/audit/receipts/${claim.jti}`,
+  });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  expect(status).toBe(200);
+  const told = parseReceipt(Buffer.concat(chunks).toString()).entry.record;
+  expect(told).toEqual(claim);
+  expect(JSON.stringify(told)).not.toContain(record!.jti);
 });
 
 it("reaches nobody while the ledger cannot tell, on a route that lets others through", async () => {
