@@ -19,8 +19,9 @@ import { describeLock, type Stretch } from "./standing.ts";
 /** How many exchanges without an ending are listed one by one. */
 const LIST_MAX = 10;
 
-export function describeAudit({ report, address: archive, source, state, inputs }: RunAudit): Answer {
-  const { anchors, ledgers, promises, problems, problemCount, outcome, unnamedOrigins } = report;
+export function describeAudit(run: RunAudit): Answer {
+  const { report, address: archive, source, state } = run;
+  const { anchors } = report;
   const newest = anchors.newest && `, the newest is epoch ${anchors.newest.epoch} of ${anchors.newest.time}`;
   const rows: Row[] = [
     ...describeOutcome(report),
@@ -32,42 +33,43 @@ export function describeAudit({ report, address: archive, source, state, inputs 
     ...judgeStamps(anchors.stamps).map((text): Row => ["note", text]),
     ...anchors.locks.map((lock): Row => ["lock", describeLock(lock)]),
     ...describeWitnesses(anchors.stretches),
-    ...ledgers.flatMap(describeLedger),
-    ...promises.map((promise): Row => ["promise", describePromise(promise)]),
+    ...report.ledgers.flatMap(describeLedger),
+    ...report.promises.map((promise): Row => ["promise", describePromise(promise)]),
     ...report.holdings.map((holding): Row => ["receipt", describeHolding(holding)]),
-    ...unnamedOrigins.map(
+    ...report.unnamedOrigins.map(
       (origin): Row => ["note", `not audited, your trust document does not name it: ${origin}`],
     ),
-    ...describeOthers(problems, problemCount),
+    ...describeOthers(report.problems, report.problemCount),
   ];
+  return { outcome: report.outcome, rows, json: formatAudit(run) };
+}
+
+function formatAudit({ report, address: archive, source, state, inputs }: RunAudit): Answer["json"] {
+  const { anchors, ledgers, promises, unnamedOrigins, unvouched, holdings, problems, problemCount } = report;
   return {
-    outcome,
-    rows,
-    json: {
-      archive,
-      trust: { from: source.from, origin: source.origin },
-      anchors,
-      ledgers: ledgers.map(({ open, ...ledger }) => ({
-        ...ledger,
-        open: open.length,
-        openFirst: open.slice(0, LIST_MAX),
-      })),
-      promises,
-      unnamedOrigins,
-      ...(report.unvouched.length > 0 && { unvouched: report.unvouched }),
-      ...(report.holdings.length > 0 && { receipts: report.holdings }),
-      inputs,
-      ...(state && {
-        state: {
-          file: state.file,
-          isFirst: state.isFirst,
-          isResumed: state.isResumed,
-          isSaved: report.state !== undefined,
-        },
-      }),
-      problemCount,
-      problems: listProblems(problems),
-    },
+    archive,
+    trust: { from: source.from, origin: source.origin },
+    anchors,
+    ledgers: ledgers.map(({ open, ...ledger }) => ({
+      ...ledger,
+      open: open.length,
+      openFirst: open.slice(0, LIST_MAX),
+    })),
+    promises,
+    unnamedOrigins,
+    ...(unvouched.length > 0 && { unvouched }),
+    ...(holdings.length > 0 && { receipts: holdings }),
+    inputs,
+    ...(state && {
+      state: {
+        file: state.file,
+        isFirst: state.isFirst,
+        isResumed: state.isResumed,
+        isSaved: report.state !== undefined,
+      },
+    }),
+    problemCount,
+    problems: listProblems(problems),
   };
 }
 
