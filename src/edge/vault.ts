@@ -25,6 +25,10 @@ const SENDING_OPENINGS_MAX = 500;
 const SENDING_CHARACTERS_MAX = 4 * 1024 * 1024;
 const CHARACTERS_MAX = 16 * 1024 * 1024;
 
+/** Long ones may take less of the whole: whoever sends many of them keeps nobody else's from the vault. */
+const LONG_CHARACTERS = 16 * 1024;
+const LONG_CHARACTERS_MAX = 12 * 1024 * 1024;
+
 /** What an opening takes besides its values, in characters. */
 const OPENING_CHARACTERS = 512;
 
@@ -66,16 +70,15 @@ export class Keeper {
       this.#end(sending);
       for (const lost of sending.openings) this.#gather(lost, now, waitUntil);
     }
-    this.#gather(opening, now, waitUntil);
+    const characters = measure(opening);
+    const most = characters < LONG_CHARACTERS ? CHARACTERS_MAX : LONG_CHARACTERS_MAX;
+    if (this.#characters + characters <= most) return this.#gather(opening, now, waitUntil);
+    const cause = new Error("too much waits for it");
+    this.#complaints.make("the vault gets nothing that opens an exchange", [opening.jti], cause, waitUntil);
   }
 
   #gather(opening: Opening, now: number, waitUntil: (work: Promise<unknown>) => void): void {
     const characters = measure(opening);
-    if (this.#characters + characters > CHARACTERS_MAX) {
-      const cause = new Error("too much waits for it");
-      this.#complaints.make("the vault gets nothing that opens an exchange", [opening.jti], cause, waitUntil);
-      return;
-    }
     let sending = this.#gathering;
     if (sending === undefined || !hasRoom(sending, characters)) {
       sending = this.#gathering = this.#begin(now, waitUntil);

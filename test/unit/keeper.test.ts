@@ -90,10 +90,28 @@ describe("the keeper of openings", () => {
 
   it("sends those that are long in several calls, so that none is larger than a vault is given", async () => {
     const { calls, keep } = setUp(async () => {});
-    for (let n = 0; n < 100; n++) keep(String(n), { user_agent: "x".repeat(128 * 1024) });
+    for (let n = 0; n < 90; n++) keep(String(n), { user_agent: "x".repeat(128 * 1024) });
     await vi.advanceTimersByTimeAsync(1000);
-    expect(calls.flat()).toHaveLength(100);
+    expect(calls.flat()).toHaveLength(90);
     for (const jtis of calls) expect(jtis.length * 128 * 1024).toBeLessThanOrEqual(4 * 1024 * 1024);
+  });
+
+  it("has room for those of usual length, however many long ones wait for a vault", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    let isAway = true;
+    const { calls, keep } = setUp(async () => {
+      if (isAway) throw new Error("out of order");
+    });
+    for (let n = 0; n < 300; n++) keep("long", { user_agent: "x".repeat(128 * 1024) });
+    const usual = Array.from({ length: 3000 }, (_, n) => `usual ${n}`);
+    for (const jti of usual) keep(jti, { user_agent: "x".repeat(500) });
+    await vi.advanceTimersByTimeAsync(20_000);
+    isAway = false;
+    calls.length = 0;
+    keep("next");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls.flat().filter(jti => jti !== "long")).toEqual([...usual, "next"]);
+    expect(calls.flat().filter(jti => jti === "long").length).toBeGreaterThan(50);
   });
 
   it("holds no more than a bounded part of the memory while a vault does not answer, and says what it lets go", async () => {
