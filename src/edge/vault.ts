@@ -72,9 +72,13 @@ export class Keeper {
     }
     const characters = measure(opening);
     const most = characters < LONG_CHARACTERS ? CHARACTERS_MAX : LONG_CHARACTERS_MAX;
-    if (this.#characters + characters <= most) return this.#gather(opening, now, waitUntil);
+    if (this.#characters + characters <= most) this.#gather(opening, now, waitUntil);
+    else this.#refuse(opening, waitUntil);
+  }
+
+  #refuse({ jti }: Opening, waitUntil: (work: Promise<unknown>) => void): void {
     const cause = new Error("too much waits for it");
-    this.#complaints.make("the vault gets nothing that opens an exchange", [opening.jti], cause, waitUntil);
+    this.#complaints.make("the vault gets nothing that opens an exchange", [jti], cause, waitUntil);
   }
 
   #gather(opening: Opening, now: number, waitUntil: (work: Promise<unknown>) => void): void {
