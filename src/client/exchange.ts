@@ -1,11 +1,12 @@
 // One exchange, made and verified: a request is sent, and the receipt of its response is held against what
 // was sent and what came back, as bytes on the wire.
 import { parseSeed } from "../receipt/disclosure.ts";
+import type { SeenExchange } from "../receipt/match.ts";
 import type { Receipt } from "../receipt/receipt.ts";
 import { parseReceipt, verifySignature } from "../receipt/receipt.ts";
 import { isFinal } from "../receipt/record.ts";
 import type { Trust } from "../receipt/trust.ts";
-import { type Evidence, type SeenExchange, type Verdict, verifyEvidence } from "../receipt/verify.ts";
+import { type Evidence, type Verdict, verifyEvidence } from "../receipt/verify.ts";
 import { Fault } from "../tlog/fault.ts";
 import { requireReceipt } from "./capture.ts";
 import { Undecided, undecidedIfFaulty } from "./outcome.ts";

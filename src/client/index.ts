@@ -3,11 +3,12 @@
 
 export type { Disclosed } from "../receipt/disclosure.ts";
 export { disclose, parseSeed } from "../receipt/disclosure.ts";
+export type { SeenExchange } from "../receipt/match.ts";
 export type { Receipt } from "../receipt/receipt.ts";
 export type { AuditRecord } from "../receipt/record.ts";
 export type { Trust } from "../receipt/trust.ts";
 export { formatTrust } from "../receipt/trust.ts";
-export type { Rung, SeenExchange, Verdict } from "../receipt/verify.ts";
+export type { Rung, Verdict } from "../receipt/verify.ts";
 export type { FaultCode } from "../tlog/fault.ts";
 export { Fault } from "../tlog/fault.ts";
 export type { ExchangeReport, ReceiptOptions } from "./fetch.ts";

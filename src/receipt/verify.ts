@@ -8,30 +8,15 @@ import { meetsQuorum, parsePolicy } from "../tlog/policy.ts";
 import { parseProof } from "../tlog/proof.ts";
 import { checkConsistency, checkInclusion, equalBytes } from "../tlog/tree.ts";
 import { type Anchor, compareTimestamp, openAnchor } from "./anchor.ts";
-import { type Body, digestOf } from "./digest.ts";
-import { matchesField, type PrivateChoice } from "./disclosure.ts";
 import { isRetired } from "./key.ts";
+import { matchExchange, type SeenExchange } from "./match.ts";
 import { parseReceipt, type Receipt, verifySignature } from "./receipt.ts";
-import { fitLike, type Text } from "./record.ts";
 import type { Timestamp } from "./timestamp.ts";
 import { findLedger, openTrusted, type Trust, type TrustedLedger } from "./trust.ts";
 
 /** What can be proven of a receipt, weakest first. */
 export const RUNGS = ["signed", "matched", "included", "anchored", "witnessed", "timestamped"] as const;
 export type Rung = (typeof RUNGS)[number];
-
-/**
- * The caller's own view of an exchange. Everything is optional: what is not given is not compared.
- * Bodies are the bytes that crossed the wire, content coding included.
- */
-export interface SeenExchange {
-  readonly method?: string;
-  /** The absolute URL that was asked for. */
-  readonly url?: string;
-  readonly requestBody?: Body;
-  readonly status?: number;
-  readonly responseBody?: Body;
-}
 
 export interface Evidence {
   /** The compact JWS. May be left out when `proof` carries it. */
@@ -224,64 +209,6 @@ async function checkWitnessed(
     expected: `the quorum "${policy.quorum}"`,
     found: names(most).join(", ") || "no cosignature by a known witness",
   });
-}
-
-/**
- * Compares a receipt with the caller's own view of the exchange.
- * @returns the names of the parts that were compared.
- * @throws Fault `mismatched` naming the first part that differs.
- */
-export function matchExchange(receipt: Receipt, seen: SeenExchange, seed?: Uint8Array): string[] {
-  const { record } = receipt.entry;
-  const matched: string[] = [];
-  const compare = (part: string, recorded: unknown, found: unknown): void => {
-    if (found === undefined || recorded === undefined) return;
-    if (JSON.stringify(recorded) !== JSON.stringify(found)) {
-      throw new Fault("mismatched", `the ${part} is not the one that the receipt is for`, {
-        expected: JSON.stringify(recorded),
-        found: JSON.stringify(found),
-      });
-    }
-    matched.push(part);
-  };
-  if (seen.url !== undefined && !URL.canParse(seen.url)) {
-    throw new Fault("malformed", "the URL to compare with is not one", {
-      expected: "an absolute URL",
-      found: seen.url,
-    });
-  }
-  const url = seen.url === undefined ? undefined : new URL(seen.url);
-  /** A member of the record, or what the record commits to instead. */
-  const compareMember = (part: string, name: PrivateChoice, shown: unknown, found: unknown): void => {
-    if (shown !== undefined || !record.private?.includes(name)) {
-      compare(part, shown, found);
-    } else if (found !== undefined && seed && !matchesField(record, seed, name, null)) {
-      // What was not known yet when the record was made is committed to as null.
-      compare(part, true, matchesField(record, seed, name, found));
-    }
-  };
-  const compareText = (
-    part: string,
-    name: PrivateChoice,
-    shown: Text | undefined,
-    text: string | undefined,
-  ) =>
-    compareMember(part, name, shown, text === undefined || shown === undefined ? text : fitLike(shown, text));
-  compareText("method", "req.method", record.req?.method, seen.method);
-  compareText("host", "req.host", record.req?.host, url?.host);
-  compareText("path", "req.path", record.req?.path, url?.pathname);
-  if (url && seed && record._sd) {
-    compare(
-      "query",
-      true,
-      matchesField(record, seed, "query", url.search === "" ? null : url.search.slice(1)),
-    );
-  }
-  const { requestBody, responseBody } = seen;
-  compareMember("request body", "req.digest", record.req?.digest, requestBody && digestOf(requestBody));
-  compareMember("status", "res.status", record.res?.status, seen.status);
-  compareMember("response body", "res.digest", record.res?.digest, responseBody && digestOf(responseBody));
-  return matched;
 }
 
 function carriedReceipt(extra: Uint8Array | undefined): string {

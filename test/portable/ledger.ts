@@ -13,10 +13,10 @@ import {
   RECEIPT_TYPE,
 } from "../../src/receipt/entry.ts";
 import { importSigningKey, type SigningKey } from "../../src/receipt/key.ts";
+import type { SeenExchange } from "../../src/receipt/match.ts";
 import { issueReceipt } from "../../src/receipt/receipt.ts";
 import { type AuditRecord, fitText, formatRecord } from "../../src/receipt/record.ts";
 import type { Trust } from "../../src/receipt/trust.ts";
-import type { SeenExchange } from "../../src/receipt/verify.ts";
 import { encodeBase64, encodeBase64url } from "../../src/tlog/base64.ts";
 import { encodeBundle } from "../../src/tlog/bundle.ts";
 import { formatCheckpoint } from "../../src/tlog/checkpoint.ts";

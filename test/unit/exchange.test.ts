@@ -4,8 +4,8 @@ import { Exchange } from "../../src/edge/exchange.ts";
 import { readHead } from "../../src/edge/head.ts";
 import { parsePolicy } from "../../src/edge/policy.ts";
 import { matchesField, parseSeed } from "../../src/receipt/disclosure.ts";
+import { matchExchange } from "../../src/receipt/match.ts";
 import { type AuditRecord, parseRecord, RECORD_BYTES_MAX } from "../../src/receipt/record.ts";
-import { matchExchange } from "../../src/receipt/verify.ts";
 
 const sources = {
   now: () => 1_795_238_542_000,

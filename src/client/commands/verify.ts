@@ -1,6 +1,6 @@
 // counterfoil verify: says what a receipt, a proof or a captured response proves.
 import type { Command } from "commander";
-import type { SeenExchange } from "../../receipt/verify.ts";
+import type { SeenExchange } from "../../receipt/match.ts";
 import { openRemoteArchive } from "../archive.ts";
 import { type Capture, readCapture } from "../capture.ts";
 import { type CommonOptions, examples, type Run, TRUST_HELP } from "../command.ts";
