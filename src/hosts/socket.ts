@@ -77,22 +77,7 @@ export function createSockets({ WebSocket, WebSocketServer }: Library) {
       const leave = () => socket.terminate();
       signal?.addEventListener("abort", leave);
       if (signal?.aborted) leave();
-      const { incoming, isOpen } = await new Promise<{ incoming: IncomingMessage; isOpen: boolean }>(
-        (resolve, reject) => {
-          let incoming: IncomingMessage;
-          socket
-            .on("error", reject)
-            .on("close", () => reject(new Error("the upstream closed its connection without an answer")))
-            .on("unexpected-response", (_, response) => resolve({ incoming: response, isOpen: false }))
-            .on("upgrade", response => {
-              incoming = response;
-            })
-            .on("open", () => {
-              socket.pause();
-              resolve({ incoming, isOpen: true });
-            });
-        },
-      );
+      const { incoming, isOpen } = await answerTo(socket);
       try {
         const response = responseOf(incoming, isOpen ? "HEAD" : "GET");
         if (isOpen) {
@@ -125,6 +110,24 @@ export function createSockets({ WebSocket, WebSocketServer }: Library) {
       server.handleUpgrade(incoming, connection, head, socket => end.attach(socket as HalfOpenSocket));
     },
   };
+}
+
+/** The upstream's answer to a handshake, and whether there is a WebSocket by it; that is not read yet then. */
+function answerTo(socket: HalfOpenSocket): Promise<{ incoming: IncomingMessage; isOpen: boolean }> {
+  return new Promise((resolve, reject) => {
+    let incoming: IncomingMessage;
+    socket
+      .on("error", reject)
+      .on("close", () => reject(new Error("the upstream closed its connection without an answer")))
+      .on("unexpected-response", (_, response) => resolve({ incoming: response, isOpen: false }))
+      .on("upgrade", response => {
+        incoming = response;
+      })
+      .on("open", () => {
+        socket.pause();
+        resolve({ incoming, isOpen: true });
+      });
+  });
 }
 
 /** One end of a WebSocket; what is to be done with it before it is there waits. */
