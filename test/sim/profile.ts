@@ -173,6 +173,9 @@ export const ANCHORING: Profile = {
   batchMax: 4,
 };
 
+/** A witness that goes away, forgets and answers badly, and nothing else. */
+export const WITNESSED: Profile = { ...CALM, fresh: 0.05, alarm: 0.1, witness: 1, batchMax: 4 };
+
 /** Everything is started anew all the time, often with another key. */
 export const DEPLOYS: Profile = { ...CALM, fresh: 0.05, crash: 0.1, alarm: 0.06, batchMax: 4 };
 

@@ -253,12 +253,14 @@ class Simulation {
 
   /** Everything is started anew, with another policy, and now and then another key. */
   #deploy(): void {
+    for (const home of [this.#ledger, this.#anchor]) home.crashAll();
     this.#setting.policy = this.#random.pick(["1f3870be", "00000001", "00000002"]);
     if (this.#random.chance(0.5)) this.#replaceKey(this.#random.pick(["receipt", "checkpoint", "anchor"]));
-    for (const home of [this.#ledger, this.#anchor]) home.crashAll();
   }
 
   #replaceKey(use: "receipt" | "checkpoint" | "anchor"): void {
+    // Anchors of the key before that the writer's storage does not know, nobody would answer for.
+    if (use === "anchor" && !this.#knowsAnchors()) return;
     const setting = this.#setting;
     const { options } = this.#checker;
     const exp = START_MS / 1000 + RETIRED_S;
@@ -274,12 +276,22 @@ class Simulation {
       setting.checkpointSigner = signer;
       options.checkpointKeys.set(setting.system.formatVerifierKey(signer.key), key.publicObject);
     } else {
-      // Anchors of the key before that its storage does not know, nobody would answer for.
       this.#anchorSnapshots.length = 0;
       setting.retired.anchor.unshift({ ...setting.anchorKey.publicJwk, exp });
       setting.anchorKey = key;
       options.anchorKeys.push(key.publicObject);
     }
+  }
+
+  /** Whether the anchor writer's storage knows of all anchors: where it was put back, it has to catch up first. */
+  #knowsAnchors(): boolean {
+    const { newestAnchor } = this.#checker;
+    const { disk } = this.#anchor;
+    if (newestAnchor === undefined) return true;
+    if (disk.read("SELECT 1 FROM sqlite_schema WHERE name = 'anchor'").length === 0) return false;
+    return (
+      disk.read("SELECT max(epoch) AS epoch FROM anchor WHERE done = 1")[0]!.epoch === newestAnchor.epoch
+    );
   }
 
   #ring(home: Home<Running>): void {
