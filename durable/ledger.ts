@@ -79,6 +79,11 @@ const BUSY: Placement = {
   reason: `${POOL_RECORDS_MAX} records are waiting already; try again in a second`,
 };
 
+const UNREADABLE: Placement = {
+  refused: "busy",
+  reason: "what is on record under this name is in the archive, which cannot be read; try again in a second",
+};
+
 interface Waiting {
   readonly records: readonly string[];
   readonly resolve: (placements: Placed[]) => void;
@@ -116,9 +121,10 @@ export class Ledger {
    * Appends records, each the JSON text of an AuditRecord, and answers when all of them are durable.
    * Calls that arrive while others wait share one transaction. A record whose `jti` and `stage` (and for
    * `interim` its `seq`) are in the ledger already is answered with the place it has; another one of that name, or that
-   * ends an exchange once more, is a `conflict`. When the pool is full, all are refused as `busy`.
+   * ends an exchange once more, is a `conflict`. When the pool is full, all are refused as `busy`, and so is one that is in
+   * the ledger already while the archive, which alone has its entry, cannot be read.
    * @throws when the transaction failed or the archive could not be compared: then nothing is known to be
-   * placed, and asking again is safe.
+   * placed, and asking again is safe; and a Fault when the archive has lost, or has altered, an entry that is asked for.
    */
   async append(records: readonly string[]): Promise<Placement[]> {
     if (records.length > APPEND_RECORDS_MAX) {
@@ -263,8 +269,14 @@ export class Ledger {
     }
   }
 
+  /** Whoever sends a record again, or a signature, keeps no others from their answers while the archive cannot be read. */
   async #answerArchived(place: Place, record: string): Promise<Placement> {
-    return answerAgain(place.index, await this.#entry(place), record);
+    try {
+      return answerAgain(place.index, await this.#entry(place), record);
+    } catch (error) {
+      if (error instanceof Fault) throw error;
+      return UNREADABLE;
+    }
   }
 }
 
