@@ -192,7 +192,7 @@ export class Clients {
   #isJust(
     { bad, beganMs, name, text }: Submission,
     refused: Extract<Placement, { refused: unknown }>["refused"],
-    { object, nowMs, lastAtMs }: Arrival,
+    { object, step, nowMs, lastAtMs }: Arrival,
   ): boolean {
     const { entries, places, lastAtMs: newestAtMs, restoredSize } = this.#checker;
     const { instance, halted } = object;
@@ -208,8 +208,11 @@ export class Clients {
       }
       case "conflict":
         return (entries[places.get(name) ?? -1]?.record ?? text) !== text;
-      case "busy":
-        return instance.recordsWaitingMost > this.#system.POOL_RECORDS_MAX;
+      case "busy": {
+        if (instance.recordsWaitingMost > this.#system.POOL_RECORDS_MAX) return true;
+        // What is on record may be in the archive alone, and out of reach.
+        return places.has(name) && (instance.fenced || instance.excused(step));
+      }
       case "halted":
         return halted && (restoredSize !== undefined || instance.fenced);
     }
