@@ -81,8 +81,6 @@ export class LedgerWriter {
   readonly #openings: Openings | undefined;
   /** When the spool is due to be looked into; 0 for at once. */
   #lookAt = 0;
-  /** Whether an alarm is known to be set. */
-  #armed = false;
   /** Why the last records were not taken, if they were not. */
   #trouble: Trouble | undefined;
 
@@ -147,18 +145,16 @@ export class LedgerWriter {
 
   /** Has the spool looked into soon: something was put there. */
   async wake(): Promise<void> {
-    if (this.#lookAt === 0 && this.#armed) return;
+    // What is due already is not put off.
+    if (this.#lookAt === 0) return this.#arm();
     this.#lookAt = 0;
     await this.#setAlarm(PUBLISH_DELAY_MS);
-    this.#armed = true;
   }
 
   /** What the alarm calls. It never rejects but when no alarm can be set. */
   async onAlarm(): Promise<void> {
     // Set again first: whatever happens below, somebody will look again; at the latest after the next append.
-    this.#armed = false;
     await this.#setAlarm(RETRY_DELAY_MS);
-    this.#armed = true;
     const { now, report, ledger } = this.#options;
     // A clock that was put back meanwhile makes it due as well: it may be weeks until then.
     const waitMs = this.#lookAt - now();
@@ -186,7 +182,6 @@ export class LedgerWriter {
   async #rest(): Promise<void> {
     const { alarm } = this.#options;
     const dueAt = this.#openings?.dueAt();
-    this.#armed = false;
     if (dueAt === undefined) await alarm.clear();
     else await alarm.set(dueAt);
   }
@@ -231,12 +226,11 @@ export class LedgerWriter {
   }
 
   async #arm(): Promise<void> {
-    if (this.#armed) return;
     const { alarm, now } = this.#options;
-    // One that is set for later is that of a ledger at rest.
+    // Looked at each time, and not remembered: whoever else is on this storage may have put it off. One that is set for
+    // later is that of a ledger at rest.
     if (((await alarm.get()) ?? Number.POSITIVE_INFINITY) > now() + RETRY_DELAY_MS)
       await this.#setAlarm(PUBLISH_DELAY_MS);
-    this.#armed = true;
   }
 
   #setAlarm(delayMs: number): Promise<void> {

@@ -309,7 +309,9 @@ export class Checker {
       this.fail(`${key}: refuses a ledger that is whole: ${code}: ${reason}`);
     }
     const digest = hash("sha256", jws, "base64url");
-    if (before === undefined && refused.length === 1 && ledgers.length === 0) {
+    // Before the first tree is pinned, there may be anchors that say why none is, or that follow because of their key.
+    const isDue = before !== undefined || refused.length === 1;
+    if (isDue && (before?.size ?? 0) === 0 && ledgers.length === 0) {
       this.newestAnchor = { epoch, size: 0, digest };
       return;
     }
