@@ -55,7 +55,7 @@ function findPlatforms(): readonly Platform[] {
       version: workerd.findVersion(),
       proxies: [
         { kind: "bare", start: workerd.startBare },
-        { kind: "receipted", start: ground => workerd.startReceipted(ground, 30) },
+        { kind: "receipted", start: ground => workerd.startReceipted(ground) },
       ],
     },
     ...RUNTIMES.map(name => ({

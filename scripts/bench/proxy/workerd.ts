@@ -23,16 +23,24 @@ export async function startBare({ upstream, folder }: Ground): Promise<Started> 
   return startWorker(config, join(folder, "workerd-bare"), () => ({ UPSTREAM_URL: upstream }));
 }
 
-/** The edge. @param retention for how many days the vault keeps private values; 0 is no vault. */
-export async function startReceipted(ground: Ground, retention: number): Promise<Started> {
+/** Receipts as naive code makes them. */
+export async function startNaive({ upstream, folder }: Ground): Promise<Started> {
+  const main = join(import.meta.dirname, "naive.js");
+  const durable_objects = { bindings: [{ name: "LEDGER", class_name: "LedgerObject" }] };
+  const config = { ...readConfig(), main, durable_objects };
+  return startWorker(config, join(folder, "workerd-naive"), () => ({ UPSTREAM_URL: upstream }));
+}
+
+/** The edge, with a vault. */
+export async function startReceipted(ground: Ground): Promise<Started> {
   const buckets = ground.keep(startProcess(join(import.meta.dirname, "../../../test/s3process.ts"))).child;
   const [[archive, anchors]] = (await once(buckets, "message")) as [[string, string]];
   const config = readConfig();
-  const folder = join(ground.folder, `workerd-receipted-${retention}`);
+  const folder = join(ground.folder, "workerd-receipted");
   const worker = await startWorker(config, folder, issuer => ({
     issuer,
     client_address: "cf-connecting-ip",
-    vault: { retention_days: retention },
+    vault: { retention_days: 30 },
     ledgers: [{ name: "main", origin: "localhost/audit/main" }],
     routes: [{ name: "all", match: "/*", upstream: ground.upstream, ledger: "main" }],
     archive: { s3: { url: archive } },
