@@ -81,6 +81,8 @@ export class LedgerWriter {
   readonly #openings: Openings | undefined;
   /** When the spool is due to be looked into; 0 for at once. */
   #lookAt = 0;
+  /** Until when it rests, if it does: when the vault is to be asked. */
+  #restsUntil: number | undefined;
   /** Why the last records were not taken, if they were not. */
   #trouble: Trouble | undefined;
 
@@ -181,9 +183,9 @@ export class LedgerWriter {
   /** Nothing is left to be done now; the vault may be asked later. */
   async #rest(): Promise<void> {
     const { alarm } = this.#options;
-    const dueAt = this.#openings?.dueAt();
-    if (dueAt === undefined) await alarm.clear();
-    else await alarm.set(dueAt);
+    this.#restsUntil = this.#openings?.dueAt();
+    if (this.#restsUntil === undefined) await alarm.clear();
+    else await alarm.set(this.#restsUntil);
   }
 
   /** Everything that is due. @returns whether there is more of it. */
@@ -228,8 +230,9 @@ export class LedgerWriter {
   async #arm(): Promise<void> {
     const { alarm, now } = this.#options;
     // Looked at each time, and not remembered: whoever else is on this storage may have put it off. One that is set for
-    // later is that of a ledger at rest.
-    if (((await alarm.get()) ?? Number.POSITIVE_INFINITY) > now() + RETRY_DELAY_MS)
+    // later than any publication is tried again is that of a ledger at rest.
+    const at = await alarm.get();
+    if (at === null || at === this.#restsUntil || at > now() + RETRY_DELAY_MS)
       await this.#setAlarm(PUBLISH_DELAY_MS);
   }
 

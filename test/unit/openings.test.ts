@@ -299,6 +299,15 @@ describe("a ledger at rest", () => {
     expect(await writer.status()).toMatchObject({ size: 3, published: 3, alerts: [] });
   });
 
+  it("publishes what comes as soon as ever also when the vault is to be asked before long", async () => {
+    const { alarm, clock, wait, append } = await open({ missing: async () => [] });
+    await append();
+    await wait(START_MS + 60_000);
+    clock.ms = START_MS + OPENING_WAIT_MS - 5000;
+    await append();
+    expect(alarm.at).toBeLessThanOrEqual(clock.ms + 1000);
+  });
+
   it("is woken by the next record when no alarm could be set", async () => {
     const { writer, alarm, append } = await open(undefined);
     const { set } = alarm;
