@@ -1,5 +1,5 @@
 // The id of an exchange as four words, to compare many without making a text of each. They are the bits of a UUID, and for
-// what is none those of its hash: so two ids never share them.
+// what is none those of its hash: so no two ids share them by chance.
 import { sha256 } from "@noble/hashes/sha2.js";
 
 const UUID_BYTES = 36;

@@ -21,19 +21,15 @@ export function privacyOf(route: Route | undefined, { routes }: Policy): Privacy
   return { members: route.private, fields };
 }
 
-/** A record of which what is private is left out, and what it tells besides. */
-interface Shown {
-  readonly shown: AuditRecord;
-  /** The extra fields in the clear. */
-  readonly fields: Record<string, FieldValue>;
-}
-
-/** A record without what is private, and what is private, with null for what is not there. */
+/**
+ * A record without what is private; the extra fields that it tells besides, in the clear; and what is private, with null
+ * for what is not there.
+ */
 export function hidePrivate(
   record: AuditRecord,
   picked: Readonly<Record<string, FieldValue>>,
   { members, fields }: Privacy,
-): Shown & { hidden: Record<string, unknown> } {
+): { shown: AuditRecord; fields: Record<string, FieldValue>; hidden: Record<string, unknown> } {
   const groups: Record<string, Record<string, unknown>> = { req: { ...record.req }, res: { ...record.res } };
   const hidden: Record<string, unknown> = {};
   for (const member of members) {

@@ -5,6 +5,7 @@ import { listSpoolAlerts } from "../../durable/alerts.ts";
 import { DRAIN_RECORDS_MAX, Spool, type SpoolStore } from "../../durable/spool.ts";
 import { parseEntry } from "../../src/receipt/entry.ts";
 import { makeJti } from "../../src/receipt/jti.ts";
+import type { Placement } from "../../src/receipt/placement.ts";
 import { issuePromise } from "../../src/receipt/promise.ts";
 import { formatSpoolPath } from "../../src/receipt/spool.ts";
 import { createWorld, fixedKey, ISSUER, LEDGER, ORIGIN, START_MS, type World } from "../world.ts";
@@ -87,14 +88,22 @@ async function put(store: BreakingStore, world: World, text: string, seconds = 3
   return path;
 }
 
-function openSpool(store: BreakingStore, world: World): Spool {
+const BUSY: Placement = { refused: "busy", reason: "too much" };
+
+/** @param append takes records in the place of the ledger. */
+function openSpool(
+  store: BreakingStore,
+  world: World,
+  append = (records: readonly string[]): Promise<Placement[]> =>
+    store.step(() => world.ledger.append(records)),
+): Spool {
   return new Spool({
     store,
     name: LEDGER,
     origin: ORIGIN,
     keys: world.trust.receiptKeys,
     now: world.now,
-    append: records => store.step(() => world.ledger.append(records)),
+    append,
     report: () => {},
   });
 }
@@ -302,15 +311,7 @@ describe("the spool", () => {
   it("leaves everything where it is when the ledger is busy or has halted", async () => {
     const [world, store] = [await createWorld(), new BreakingStore()];
     await put(store, world, record(1));
-    const spool = new Spool({
-      store,
-      name: LEDGER,
-      origin: ORIGIN,
-      keys: world.trust.receiptKeys,
-      now: world.now,
-      append: async records => records.map(() => ({ refused: "busy", reason: "too much" })),
-      report: () => {},
-    });
+    const spool = openSpool(store, world, async records => records.map(() => BUSY));
     expect(await spool.drain()).toBe(true);
     expect(store.in("spool")).toHaveLength(1);
     expect(spool.state).toMatchObject({ waiting: 1, refused: 0, trouble: "too much" });
@@ -320,18 +321,9 @@ describe("the spool", () => {
     const [world, store] = [await createWorld(), new BreakingStore()];
     await put(store, world, record(1), -60);
     let isBusy = true;
-    const spool = new Spool({
-      store,
-      name: LEDGER,
-      origin: ORIGIN,
-      keys: world.trust.receiptKeys,
-      now: world.now,
-      append: async records =>
-        isBusy && records[0]!.includes("entered-late")
-          ? records.map(() => ({ refused: "busy", reason: "too much" }))
-          : world.ledger.append(records),
-      report: () => {},
-    });
+    const spool = openSpool(store, world, async records =>
+      isBusy && records[0]!.includes("entered-late") ? records.map(() => BUSY) : world.ledger.append(records),
+    );
     expect(await spool.drain()).toBe(true);
     expect(spool.state.trouble).toBe("too much");
     isBusy = false;
